@@ -1,0 +1,154 @@
+"""From credentials to a principal: signed API requests, registry passwords, and nobody.
+
+The fronts hand over what came; every answer is a principal as it is now, or an Unauthenticated error whose text helps
+the client and tells a guesser nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from homeport.access import policies, sigv4
+from homeport.access.evaluate import Caller
+from homeport.access.identities import Identities, Principal
+from homeport.access.sigv4 import SigningRequest
+from homeport.access.tokens import AuthorizationTokens, RegistryGrant, SessionScope, SessionTokens
+from homeport.kernel.clock import Clock
+from homeport.kernel.errors import (
+    AuthorizationTokenExpired,
+    ExpiredToken,
+    InvalidClientToken,
+    MissingAuthentication,
+)
+
+_CACHED = 4096  # verified passwords kept per process, each for as long as it is valid
+_INVALID = "The security token included in the request is invalid."
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A verified API caller and, for temporary credentials, the session they came with."""
+
+    principal: Principal
+    session: SessionScope | None
+
+
+class Authenticator:
+    """Proves callers of one region."""
+
+    def __init__(
+        self,
+        identities: Identities,
+        passwords: AuthorizationTokens,
+        sessions: SessionTokens,
+        clock: Clock,
+        region: str,
+    ) -> None:
+        self._identities = identities
+        self._passwords = passwords
+        self._sessions = sessions
+        self._clock = clock
+        self._region = region
+        self._verified: OrderedDict[str, RegistryGrant] = OrderedDict()
+
+    async def signed(
+        self, request: SigningRequest, services: Collection[str], body_sha256: str | None
+    ) -> Signed:
+        """Verify a Signature Version 4 request for one of `services` and return its caller.
+
+        Errors: MissingAuthentication when it is not signed, and the other Unauthenticated errors.
+        """
+        claim = sigv4.read_claim(request)
+        if claim is None:
+            raise MissingAuthentication("Missing Authentication Token")
+        now = self._clock.now()
+        session: SessionScope | None = None
+        if claim.session_token is not None:
+            grant = self._sessions.read(claim.session_token, claim.access_key_id, now)
+            secret, session = grant.secret, grant
+            found = await self._of_session(grant)
+        else:
+            key = await self._identities.key(claim.access_key_id)
+            if key is None:
+                raise InvalidClientToken(_INVALID)
+            secret = key.secret
+            found = await self._identities.principal(claim.access_key_id)
+        sigv4.verify(
+            claim,
+            request,
+            secret.reveal(),
+            now=now,
+            region=self._region,
+            services=services,
+            body_sha256=body_sha256,
+        )
+        if found is None:
+            raise InvalidClientToken(_INVALID)
+        return Signed(found, session)
+
+    async def registry(self, authorization: str | None) -> Principal:
+        """Return who stands behind a `/v2/` Authorization header: Basic AWS:<password>, or Bearer <password>.
+
+        Errors: MissingAuthentication, InvalidClientToken, AuthorizationTokenExpired.
+        """
+        if authorization is None:
+            raise MissingAuthentication("Not Authorized")
+        now = self._clock.now()
+        grant = self._verified.get(authorization)
+        if grant is None:
+            grant = self._passwords.read(_password(authorization), now)
+            self._verified[authorization] = grant
+            if len(self._verified) > _CACHED:
+                self._verified.popitem(last=False)
+        elif now >= grant.expires_at:
+            raise AuthorizationTokenExpired
+        if grant.session is not None:
+            try:
+                found = await self._of_session(grant.session)
+            except ExpiredToken:
+                raise AuthorizationTokenExpired from None
+        else:
+            found = await self._identities.principal(grant.access_key_id)
+        if found is None:
+            raise InvalidClientToken("Not Authorized")
+        return found
+
+    async def _of_session(self, scope: SessionScope) -> Principal | None:
+        """The holder of temporary credentials: the user's present rights, narrowed by the session policy."""
+        if scope.expires_at <= self._clock.now():
+            raise ExpiredToken("The security token included in the request is expired")
+        parent = await self._identities.principal(scope.parent_key_id)
+        if parent is None or parent.arn != scope.principal_arn:
+            return None
+        narrowed = (
+            policies.compiled_identity_policy(scope.session_policy)
+            if scope.session_policy is not None
+            else None
+        )
+        return replace(parent, access_key_id=scope.access_key_id, session_policy=narrowed)
+
+
+def caller_name(caller: Caller) -> str:
+    """Return the short name of a caller for logs: the part of the ARN after the account."""
+    return caller.arn.rsplit(":", 1)[-1]
+
+
+def _password(authorization: str) -> str:
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() != "basic":
+        raise MissingAuthentication("Not Authorized")
+    try:
+        name, _, password = (
+            base64.b64decode(credentials.strip(), validate=True).decode("ascii").partition(":")
+        )
+    except (binascii.Error, UnicodeDecodeError):
+        raise InvalidClientToken("Not Authorized") from None
+    if name != "AWS":
+        raise InvalidClientToken("Not Authorized")
+    return password

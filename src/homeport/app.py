@@ -1,0 +1,119 @@
+"""Composition root: settings become adapters, adapters a region, the region fronts. The only file that sees everything."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from homeport import config
+from homeport.access.authenticate import Authenticator
+from homeport.access.identities import Identities, NewKey
+from homeport.access.sealing import Sealer, create_master_key, load_master_key
+from homeport.access.tokens import AuthorizationTokens, DownloadTokens, PageTokens, SessionTokens
+from homeport.blobs.faulty import FaultyBlobStore
+from homeport.blobs.files import FileBlobStore
+from homeport.blobs.port import BlobStore
+from homeport.config import Settings
+from homeport.database.migrate import migrate_sqlite
+from homeport.database.sqlite import SqliteDatabase
+from homeport.images.pulls import PullLog
+from homeport.kernel.clock import SystemClock
+from homeport.kernel.hosts import Hosts
+from homeport.kernel.names import AccountId
+from homeport.kernel.names import Region as RegionName
+from homeport.region import Region
+from homeport.uploads.service import Uploads
+from homeport.wire.threads import ByteThreads
+
+_KEY_FILE = "master.key"
+_DATABASE_FILE = "homeport.db"
+
+
+class NotInitialised(Exception):
+    """The data folder holds no registry yet."""
+
+
+def is_initialised(data: Path) -> bool:
+    """Whether `data` holds a registry. The settings file is written last, so a broken first start is repeated."""
+    return (data / config.FILE).exists()
+
+
+async def initialise(settings: Settings) -> tuple[Settings, NewKey]:
+    """Make the data folder: keys, database, account and administrator. Return the settings and the first key."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (settings.data / _KEY_FILE).exists():
+        create_master_key(settings.data / _KEY_FILE)
+    migrate_sqlite(settings.data / _DATABASE_FILE)
+    account = settings.account or f"{secrets.randbelow(9 * 10**11) + 10**11}"
+    settings = settings.model_copy(update={"account": account})
+    async with Identity(settings) as identities:
+        for known, _ in await identities.accounts():
+            if known == account:  # an earlier first start died before it could show its key
+                for key, _ in await identities.keys(account, "administrator"):
+                    await identities.delete_key(account, key)
+                created = await identities.create_key(account, "administrator", SystemClock().now())
+                break
+        else:
+            created = await identities.create_account(AccountId(account), "default", SystemClock().now())
+    config.write(settings)
+    return settings, created
+
+
+@dataclass
+class Identity:
+    """The identities of a data folder, for the command line: an asynchronous context manager."""
+
+    settings: Settings
+
+    async def __aenter__(self) -> Identities:
+        data = self.settings.data
+        migrate_sqlite(data / _DATABASE_FILE)
+        self._db = SqliteDatabase(data / _DATABASE_FILE)
+        return Identities(self._db, sealer(data))
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._db.close()
+
+
+def sealer(data: Path) -> Sealer:
+    """Return the sealer of a data folder. Errors: MasterKeyError."""
+    return Sealer(load_master_key(data / _KEY_FILE))
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the data folder's database to this program's schema."""
+    migrate_sqlite(settings.data / _DATABASE_FILE)
+
+
+def build_region(settings: Settings) -> Region:
+    """Open the data folder and put its region together; must run on the event loop's thread."""
+    if settings.account is None:
+        raise NotInitialised
+    account, name = AccountId(settings.account), RegionName(settings.region)
+    clock = SystemClock()
+    sealing = sealer(settings.data)
+    db = SqliteDatabase(settings.data / _DATABASE_FILE)
+    blobs: BlobStore = FileBlobStore(settings.data / "blobs")
+    if settings.blob_faults:
+        blobs = FaultyBlobStore.from_text(blobs, settings.blob_faults)
+    identities = Identities(db, sealing)
+    passwords, sessions = AuthorizationTokens(sealing, name), SessionTokens(sealing)
+    return Region(
+        name=name,
+        account=account,
+        hosts=Hosts(name, account, settings.host_suffixes),
+        clock=clock,
+        db=db,
+        blobs=blobs,
+        identities=identities,
+        authenticator=Authenticator(identities, passwords, sessions, clock, name),
+        passwords=passwords,
+        sessions=sessions,
+        downloads=DownloadTokens(sealing),
+        pages=PageTokens(sealing),
+        uploads=Uploads(blobs),
+        pulls=PullLog(),
+        threads=ByteThreads(),
+        download_mode=settings.download_mode,
+    )

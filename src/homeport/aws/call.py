@@ -1,0 +1,114 @@
+"""One verified API call: who, which operation, on which registry, and whether they may."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from homeport.access.authenticate import Signed
+from homeport.access.authorize import Target, require, require_action
+from homeport.access.identities import Principal
+from homeport.access.operations import Operation
+from homeport.kernel.errors import RepositoryNotFound
+from homeport.kernel.names import AccountId, RepositoryName
+from homeport.region import Region
+from homeport.repositories import service as repositories
+from homeport.repositories import store as repository_store
+from homeport.repositories.model import Repository, repository_arn
+from homeport.wire.exchange import Exchange
+
+Params = Mapping[str, Any]
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An API call whose signature is good; nothing is permitted yet."""
+
+    region: Region
+    exchange: Exchange
+    signed: Signed
+    operation: Operation
+    params: Params
+    now: datetime
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        return self.signed.principal
+
+    @property
+    def account(self) -> AccountId:
+        """The registry that the call is about: `registryId`, or the caller's own."""
+        return AccountId(self.params.get("registryId") or self.principal.caller.account)
+
+    def require_registry(self) -> None:
+        """Return when the operation is allowed on the registry as a whole. Errors: AccessDenied."""
+        require(self.principal, self.operation, Target(self.account, "*"), self._context())
+
+    def require_repositories(self) -> None:
+        """Return when the operation is allowed on every repository of the registry. Errors: AccessDenied."""
+        arn = repository_arn(self.region.name, self.account, "*")
+        require(self.principal, self.operation, Target(self.account, arn), self._context())
+
+    def require_new(self, name: RepositoryName, tags: Mapping[str, str]) -> None:
+        """Return when a repository of that name may be created with those tags. Errors: AccessDenied."""
+        target = Target(self.account, repository_arn(self.region.name, self.account, name))
+        context = self._context(tags)
+        require(self.principal, self.operation, target, context)
+        if tags:
+            for action in self.operation.also:
+                require_action(self.principal, action, target, context)
+
+    async def repository(self, name: str | None = None, tags: Mapping[str, str] | None = None) -> Repository:
+        """Return the repository of the call (or `name`) once the operation on it is allowed.
+
+        Errors: AccessDenied, and RepositoryNotFound only to those who would be allowed.
+        """
+        checked = RepositoryName(name if name is not None else self.params["repositoryName"])
+        found = await repositories.find(self.region.db, self.account, checked)
+        own_tags = await repository_store.tags(self.region.db, found.id) if found else {}
+        arn = repository_arn(self.region.name, self.account, checked)
+        target = Target(self.account, arn, found.policy if found else None, own_tags)
+        require(self.principal, self.operation, target, self._context(tags))
+        if found is None:
+            raise RepositoryNotFound(checked, self.account)
+        return found
+
+    def page_size(self, default: int) -> int:
+        """Return `maxResults`, which the model has bounded."""
+        size: int = self.params.get("maxResults") or default
+        return size
+
+    def page_position(self) -> list[Any] | None:
+        """Return where the page begins, None at the start. Errors: InvalidParameter for a foreign token."""
+        token = self.params.get("nextToken")
+        if token is None:
+            return None
+        return self.region.pages.read(token, self.principal.arn, self.operation.name, self._scope())
+
+    def next_token(self, position: Sequence[Any]) -> str:
+        """Return a sealed token for the page after `position`, good for this caller and these filters only."""
+        return self.region.pages.issue(self.principal.arn, self.operation.name, self._scope(), list(position))
+
+    def uri(self, name: str) -> str:
+        """Return the address under which this client finds the repository."""
+        return f"{self.region.hosts.registry_host(self.exchange.host, self.account)}/{name}"
+
+    def _scope(self) -> str:
+        bound = {key: value for key, value in self.params.items() if key not in ("nextToken", "maxResults")}
+        return hashlib.sha256(json.dumps(bound, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _context(self, tags: Mapping[str, str] | None = None) -> dict[str, str | tuple[str, ...]]:
+        context = self.exchange.context(self.region.name, self.now)
+        if tags:
+            context["aws:TagKeys"] = tuple(tags)
+            context.update({f"aws:RequestTag/{key}": value for key, value in tags.items()})
+        return context
+
+
+Handler = Callable[[Call], Awaitable[Answer]]

@@ -1,0 +1,74 @@
+"""What an AWS client sees for each domain error: exception type and HTTP status. Texts come from the error itself.
+
+Types are those of the botocore models; the common errors come from the AWS JSON 1.1 and query protocols. A test
+proves that every class of kernel/errors.py has a row.
+"""
+
+from __future__ import annotations
+
+from homeport.kernel import errors
+
+FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
+    errors.InvalidInput: ("InvalidParameterException", 400),
+    errors.TooLarge: ("RequestEntityTooLargeException", 413),
+    errors.RangeInvalid: ("InvalidLayerPartException", 400),
+    errors.InvalidTagParameter: ("InvalidTagParameterException", 400),
+    errors.TooManyTags: ("TooManyTagsException", 400),
+    errors.NotFound: ("ResourceNotFoundException", 404),
+    errors.RepositoryNotFound: ("RepositoryNotFoundException", 400),
+    errors.RepositoryPolicyNotFound: ("RepositoryPolicyNotFoundException", 400),
+    errors.ImageNotFound: ("ImageNotFoundException", 400),
+    errors.LayersNotFound: ("LayersNotFoundException", 400),
+    errors.BlobUnknown: ("LayersNotFoundException", 400),
+    errors.UploadNotFound: ("UploadNotFoundException", 400),
+    errors.Conflict: ("ConflictException", 409),
+    errors.RepositoryAlreadyExists: ("RepositoryAlreadyExistsException", 400),
+    errors.RepositoryNotEmpty: ("RepositoryNotEmptyException", 400),
+    errors.ImageAlreadyExists: ("ImageAlreadyExistsException", 400),
+    errors.ImageTagAlreadyExists: ("ImageTagAlreadyExistsException", 400),
+    errors.ImageDigestDoesNotMatch: ("ImageDigestDoesNotMatchException", 400),
+    errors.LayerAlreadyExists: ("LayerAlreadyExistsException", 400),
+    errors.ReferencedImagesNotFound: ("ReferencedImagesNotFoundException", 400),
+    errors.InvalidLayer: ("InvalidLayerException", 400),
+    errors.InvalidLayerPart: ("InvalidLayerPartException", 400),
+    errors.LayerPartTooSmall: ("LayerPartTooSmallException", 400),
+    errors.EmptyUpload: ("EmptyUploadException", 400),
+    errors.LayerInaccessible: ("LayerInaccessibleException", 400),
+    errors.LimitExceeded: ("LimitExceededException", 400),
+    errors.Unauthenticated: ("UnrecognizedClientException", 400),
+    errors.MissingAuthentication: ("MissingAuthenticationTokenException", 400),
+    errors.IncompleteSignature: ("IncompleteSignatureException", 400),
+    errors.SignatureDoesNotMatch: ("InvalidSignatureException", 400),
+    errors.SignatureExpired: ("InvalidSignatureException", 400),
+    errors.ExpiredToken: ("ExpiredTokenException", 400),
+    errors.AccessDenied: ("AccessDeniedException", 400),
+    errors.UnsupportedOperation: ("UnknownOperationException", 400),
+    errors.RequestTimeout: ("RequestExpiredException", 408),
+    errors.Unavailable: ("ServerException", 500),
+}
+
+_QUERY_NAMES = {
+    "UnrecognizedClientException": ("InvalidClientTokenId", 403),
+    "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 403),
+    "IncompleteSignatureException": ("IncompleteSignature", 400),
+    "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
+    "ExpiredTokenException": ("ExpiredToken", 403),
+    "AccessDeniedException": ("AccessDenied", 403),
+    "UnknownOperationException": ("InvalidAction", 400),
+    "InvalidParameterException": ("ValidationError", 400),
+    "ServerException": ("InternalFailure", 500),
+}
+
+
+def fault_of(error: errors.HomeportError) -> tuple[str, int]:
+    """Return (exception type, HTTP status) of `error`, by its nearest class in the table."""
+    for kind in type(error).__mro__:
+        if kind in FAULTS:
+            return FAULTS[kind]
+    return "ServerException", 500
+
+
+def query_fault_of(error: errors.HomeportError) -> tuple[str, int]:
+    """`fault_of` in the words of the query protocol, which STS speaks."""
+    kind, status = fault_of(error)
+    return _QUERY_NAMES.get(kind, (kind, status))

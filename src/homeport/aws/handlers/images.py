@@ -1,0 +1,199 @@
+"""Images through the API. Amazon ECR API Reference; texts and semantics of ECR."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from homeport.aws.call import Answer, Call
+from homeport.images import service as images
+from homeport.images import store as image_store
+from homeport.images.model import Failure, Image, ImageId, TagStatus
+from homeport.images.service import Push
+from homeport.kernel import limits
+from homeport.kernel.digests import Digest
+from homeport.kernel.errors import DigestInvalid, InvalidParameter
+from homeport.kernel.names import Tag
+from homeport.repositories.model import Repository
+
+_NEWEST = 2**62  # an image id above every real one: listings begin with the newest
+_ACTIVE = ("ACTIVE", "ANY")  # every image is active until archiving comes
+
+
+def _asked(call: Call, member: str = "imageIds") -> list[ImageId]:
+    return [ImageId(each.get("imageDigest"), each.get("imageTag")) for each in call.params.get(member) or []]
+
+
+def _shown_id(image: ImageId) -> dict[str, str | None]:
+    return {"imageDigest": image.digest, "imageTag": image.tag}
+
+
+def _shown_failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "imageId": _shown_id(failure.image),
+        "failureCode": failure.code.value,
+        "failureReason": failure.reason,
+    }
+
+
+async def put_image(call: Call) -> Answer:
+    """PutImage: the same function as a push over /v2/."""
+    repository = await call.repository()
+    tag, digest = call.params.get("imageTag"), call.params.get("imageDigest")
+    text: str = call.params["imageManifest"]
+    try:
+        wanted = Digest(digest) if digest is not None else None
+    except DigestInvalid:
+        raise InvalidParameter("imageDigest", "Member must be a sha256 or sha512 digest") from None
+    push = Push(
+        body=text.encode(),
+        media_type=call.params.get("imageManifestMediaType"),
+        tag=Tag(tag) if tag is not None else None,
+        digest=wanted,
+    )
+    image = await images.put_new(call.region.db, call.now, repository, push)
+    return {
+        "image": {
+            "registryId": repository.account,
+            "repositoryName": repository.name,
+            "imageId": {"imageDigest": image.digest, "imageTag": tag},
+            "imageManifest": text,
+            "imageManifestMediaType": image.media_type,
+        }
+    }
+
+
+async def batch_get_image(call: Call) -> Answer:
+    """BatchGetImage: stored manifests as they are; `acceptedMediaTypes` never causes a conversion."""
+    repository = await call.repository()
+    db = call.region.db
+    found: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    for asked in _asked(call):
+        image = await images.resolve(db, repository, asked)
+        if isinstance(image, Failure):
+            failures.append(_shown_failure(image))
+            continue
+        stored = await images.manifest(db, repository, image.digest)
+        call.region.pulls.note(stored.image_id, stored.pulled_at, call.now)
+        found.append(
+            {
+                "registryId": repository.account,
+                "repositoryName": repository.name,
+                "imageId": {"imageDigest": image.digest, "imageTag": asked.tag},
+                "imageManifest": stored.body.decode(),
+                "imageManifestMediaType": image.media_type,
+            }
+        )
+    return {"images": found, "failures": failures}
+
+
+async def batch_delete_image(call: Call) -> Answer:
+    """BatchDeleteImage: by digest with all tags, or by tag."""
+    repository = await call.repository()
+    gone, failures = await images.delete(call.region.db, repository, _asked(call))
+    return {
+        "imageIds": [_shown_id(each) for each in gone],
+        "failures": [_shown_failure(each) for each in failures],
+    }
+
+
+def _filters(call: Call) -> tuple[TagStatus, bool]:
+    """Return (tag status, whether active images are wanted at all)."""
+    asked = call.params.get("filter") or {}
+    return TagStatus(asked.get("tagStatus") or "ANY"), (asked.get("imageStatus") or "ACTIVE") in _ACTIVE
+
+
+async def list_images(call: Call) -> Answer:
+    """ListImages: one entry per digest and tag, newest image first."""
+    repository = await call.repository()
+    status, wanted = _filters(call)
+    if not wanted:
+        return {"imageIds": []}
+    size = call.page_size(limits.PAGE_DEFAULT)
+    before, tag = call.page_position() or (_NEWEST, "")
+    page = await image_store.pairs(call.region.db, repository.id, status, before, tag, size + 1)
+    more = call.next_token([page[size - 1][0], page[size - 1][2] or ""]) if len(page) > size else None
+    return {
+        "imageIds": [{"imageDigest": digest, "imageTag": name} for _, digest, name in page[:size]],
+        "nextToken": more,
+    }
+
+
+async def describe_images(call: Call) -> Answer:
+    """DescribeImages: one entry per image, newest first, or the named ones."""
+    repository = await call.repository()
+    db = call.region.db
+    asked = _asked(call)
+    if call.params.get("imageIds") is not None:
+        for member in ("nextToken", "maxResults", "filter"):
+            if call.params.get(member) is not None:
+                raise InvalidParameter(member, f"{member} cannot be used with imageIds")
+        found = await images.describe(db, repository, asked)
+        return {"imageDetails": [await _detail(call, repository, image) for image in found]}
+    status, wanted = _filters(call)
+    if not wanted:
+        return {"imageDetails": []}
+    size = call.page_size(limits.PAGE_DEFAULT)
+    position = call.page_position()
+    before = int(position[0]) if position else _NEWEST
+    page = await image_store.images(db, repository.id, status, before, size + 1)
+    more = call.next_token([page[size - 1].id]) if len(page) > size else None
+    return {
+        "imageDetails": [await _detail(call, repository, image) for image in page[:size]],
+        "nextToken": more,
+    }
+
+
+async def _detail(call: Call, repository: Repository, image: Image) -> dict[str, Any]:
+    tags = await image_store.tags_of(call.region.db, image.id)
+    return {
+        "registryId": repository.account,
+        "repositoryName": repository.name,
+        "imageDigest": image.digest,
+        "imageTags": tags or None,
+        "imageSizeInBytes": image.size,
+        "imagePushedAt": image.pushed_at,
+        "imageManifestMediaType": image.media_type,
+        "artifactMediaType": image.artifact_type,
+        "lastRecordedPullTime": image.pulled_at,
+        "subjectManifestDigest": image.subject,
+        "imageStatus": "ACTIVE",
+    }
+
+
+async def list_image_referrers(call: Call) -> Answer:
+    """ListImageReferrers: signatures, attestations and other artifacts that name the image as their subject."""
+    repository = await call.repository()
+    asked = call.params.get("filter") or {}
+    types = asked.get("artifactTypes") or []
+    if (asked.get("artifactStatus") or "ACTIVE") not in _ACTIVE:
+        return {"referrers": []}
+    try:
+        subject = Digest(call.params["subjectId"]["imageDigest"])
+    except DigestInvalid:
+        raise InvalidParameter("subjectId.imageDigest", "Member must be a sha256 or sha512 digest") from None
+    size = call.page_size(20)
+    position = call.page_position()
+    after = str(position[0]) if position else ""
+    found: list[Image] = []
+    # Read on until the page is full, so that a filter does not make short pages.
+    while len(found) <= size:
+        page = await image_store.referrers(call.region.db, repository.id, subject, after, limits.PAGE_MAX)
+        found.extend(image for image in page if not types or image.artifact_type in types)
+        if len(page) < limits.PAGE_MAX:
+            break
+        after = page[-1].digest
+    more = call.next_token([found[size - 1].digest]) if len(found) > size else None
+    return {"referrers": [_referrer(image) for image in found[:size]], "nextToken": more}
+
+
+def _referrer(image: Image) -> dict[str, Any]:
+    return {
+        "digest": image.digest,
+        "mediaType": image.media_type,
+        "artifactType": image.artifact_type,
+        "size": image.manifest_size,
+        "annotations": json.loads(image.annotations) if image.annotations else None,
+        "artifactStatus": "ACTIVE",
+    }

@@ -1,0 +1,154 @@
+"""Layers through the API: availability, upload by parts, download addresses. Amazon ECR API Reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from homeport.aws.call import Answer, Call
+from homeport.images import store as image_store
+from homeport.kernel import limits
+from homeport.kernel.digests import Digest
+from homeport.kernel.errors import (
+    DigestInvalid,
+    InvalidLayer,
+    InvalidLayerPart,
+    InvalidParameter,
+    LayerInaccessible,
+    LayersNotFound,
+    LimitExceeded,
+    RangeInvalid,
+)
+from homeport.repositories.model import Repository
+from homeport.uploads import service as uploads
+from homeport.uploads.model import Upload
+from homeport.uploads.service import Place
+
+
+def _place(call: Call, repository: Repository) -> Place:
+    return Place(repository, call.principal.arn)
+
+
+def _digest(text: str, member: str) -> Digest:
+    try:
+        return Digest(text)
+    except DigestInvalid:
+        raise InvalidParameter(
+            member, "Layer digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"
+        ) from None
+
+
+async def batch_check_layer_availability(call: Call) -> Answer:
+    """BatchCheckLayerAvailability: which of the digests the repository holds."""
+    repository = await call.repository()
+    layers: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    for text in call.params["layerDigests"]:
+        try:
+            digest = Digest(text)
+        except DigestInvalid:
+            code, reason = (
+                ("InvalidLayerDigest", "Invalid layer digest")
+                if text
+                else (
+                    "MissingLayerDigest",
+                    "The layer digest is missing",
+                )
+            )
+            failures.append({"layerDigest": text, "failureCode": code, "failureReason": reason})
+            continue
+        blob = await uploads.blob(call.region.db, repository, digest)
+        media_type = (
+            await image_store.layer_media_type(call.region.db, repository.id, digest) if blob else None
+        )
+        layers.append(
+            {
+                "layerDigest": digest,
+                "layerAvailability": "AVAILABLE" if blob else "UNAVAILABLE",
+                "layerSize": blob.size if blob else None,
+                "mediaType": media_type,
+            }
+        )
+    return {"layers": layers, "failures": failures}
+
+
+async def initiate_layer_upload(call: Call) -> Answer:
+    """InitiateLayerUpload."""
+    repository = await call.repository()
+    upload = await uploads.start(call.region.db, call.now, _place(call, repository))
+    return {"uploadId": upload.id, "partSize": limits.LAYER_PART_SIZE}
+
+
+async def upload_layer_part(call: Call) -> Answer:
+    """UploadLayerPart: continues exactly after the last byte that was received."""
+    repository = await call.repository()
+    upload = await uploads.find(call.region.db, _place(call, repository), call.params["uploadId"])
+    part: bytes = call.params["layerPartBlob"]
+    first, last = call.params["partFirstByte"], call.params["partLastByte"]
+    if first != upload.offset or last != first + len(part) - 1 or not part:
+        raise _not_next(repository, upload)
+    if upload.parts >= limits.LAYER_PARTS:
+        raise LimitExceeded(f"An upload can have at most {limits.LAYER_PARTS} layer parts")
+    try:
+        received = call.region.uploads.receive(upload)
+    except RangeInvalid:
+        raise _not_next(repository, upload) from None
+    try:
+        with received:
+            await call.region.threads.run(lambda: received.write([part]))
+            small = len(part) < limits.LAYER_PART_MIN_BYTES
+            await uploads.advance(call.region.db, call.now, received, small_part=small)
+    except RangeInvalid:
+        raise _not_next(repository, upload) from None
+    finally:
+        call.region.uploads.done(upload)
+    return {
+        "registryId": repository.account,
+        "repositoryName": repository.name,
+        "uploadId": upload.id,
+        "lastByteReceived": last,
+    }
+
+
+def _not_next(repository: Repository, upload: Upload) -> InvalidLayerPart:
+    return InvalidLayerPart(
+        f"The layer part does not continue the upload with id '{upload.id}' at byte {upload.offset}",
+        repository.account,
+        repository.name,
+        upload.id,
+        upload.offset - 1,
+    )
+
+
+async def complete_layer_upload(call: Call) -> Answer:
+    """CompleteLayerUpload: the digest decides whether the bytes are what the client meant."""
+    repository = await call.repository()
+    digests = call.params["layerDigests"]
+    digest = _digest(digests[0], "layerDigests")
+    place = _place(call, repository)
+    upload = await uploads.find(call.region.db, place, call.params["uploadId"])
+    try:
+        await uploads.finish_parts(call.region.db, call.region.uploads, call.now, place, upload, digest)
+    except DigestInvalid as error:
+        raise InvalidLayer(error.message) from error
+    return {
+        "registryId": repository.account,
+        "repositoryName": repository.name,
+        "uploadId": upload.id,
+        "layerDigest": digest,
+    }
+
+
+async def get_download_url_for_layer(call: Call) -> Answer:
+    """GetDownloadUrlForLayer: an address that works without further credentials for a while."""
+    repository = await call.repository()
+    digest = _digest(call.params["layerDigest"], "layerDigest")
+    if await uploads.blob(call.region.db, repository, digest) is None:
+        raise LayersNotFound(
+            f"The layer with digest '{digest}' does not exist in the repository with name "
+            f"'{repository.name}' in the registry with id '{repository.account}'"
+        )
+    if await image_store.layer_media_type(call.region.db, repository.id, digest) is None:
+        raise LayerInaccessible(f"The layer with digest '{digest}' is not referenced by an image")
+    token = call.region.downloads.issue(repository.id, digest, call.now, limits.DOWNLOAD_SECONDS)
+    scheme = "https" if call.exchange.request.secure else "http"
+    return {"downloadUrl": f"{scheme}://{call.exchange.host}/layers/{token}", "layerDigest": digest}

@@ -1,0 +1,176 @@
+"""Dispatch of the AWS APIs on one host: JSON 1.1 by X-Amz-Target, the query protocol by Action.
+
+Order of a call: find the operation, check the form of the signature, read the body, verify, parse, validate,
+authorise inside the handler, serialise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from botocore.model import OperationModel
+
+from homeport.access import sigv4
+from homeport.access.authenticate import caller_name
+from homeport.access.authorize import Target, require
+from homeport.access.operations import OPERATIONS, On
+from homeport.access.sigv4 import SigningRequest
+from homeport.aws import faults, query, query_writer, validation
+from homeport.aws.call import Call
+from homeport.aws.handlers import HANDLERS
+from homeport.aws.protocol import (
+    SerializationError,
+    Service,
+    error_json,
+    load_services,
+    parse_json,
+    serialise_json,
+)
+from homeport.kernel import limits
+from homeport.kernel.errors import (
+    HomeportError,
+    InvalidLayerPart,
+    MissingAuthentication,
+    UnsupportedOperation,
+)
+from homeport.region import Region
+from homeport.repositories.model import repository_arn
+from homeport.wire.exchange import Exchange
+
+_JSON = "application/x-amz-json-1.1"
+_LARGE = {("ecr", "UploadLayerPart"), ("ecr", "PutImage"), ("ecr-public", "UploadLayerPart")}
+_SMALL_BODY_BYTES = 1024 * 1024
+_OFF_LOOP_BYTES = 256 * 1024  # larger bodies are parsed in a thread
+
+
+class AwsFront:
+    """ECR, ECR Public and STS of one region."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        services = load_services()
+        self._by_target = {
+            service.target_prefix: service
+            for service in services.values()
+            if service.target_prefix is not None
+        }
+        self._sts = services["sts"]
+
+    async def handle(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer one API call; expected failures become error answers, defects pass through."""
+        target = exchange.request.headers.getall("X-Amz-Target", [])
+        if target:
+            exchange.front = "aws"
+            return await self._json(exchange, target)
+        exchange.front = "sts"
+        return await self._query(exchange)
+
+    async def _json(self, exchange: Exchange, target: list[str]) -> web.Response:
+        model: OperationModel | None = None
+        try:
+            if len(target) > 1:
+                raise UnsupportedOperation("The request has more than one X-Amz-Target")
+            prefix, _, name = target[0].partition(".")
+            service = self._by_target.get(prefix)
+            model = service.operations.get(name) if service is not None else None
+            if service is None or model is None:
+                raise UnsupportedOperation("The requested operation is not recognized by the service")
+            exchange.operation = name
+            large = (service.name, name) in _LARGE
+            signing = _signing_request(exchange)
+            if sigv4.read_claim(signing) is None:
+                raise MissingAuthentication("Missing Authentication Token")
+            body = await exchange.small_body(limits.API_BODY_BYTES if large else _SMALL_BODY_BYTES)
+            answer = await self._call(exchange, service, model, signing, body)
+            return self._answer(exchange, 200, serialise_json(model, answer))
+        except SerializationError as error:
+            return self._answer(exchange, 400, error_json("SerializationException", error.message))
+        except HomeportError as error:
+            kind, status = faults.fault_of(error)
+            if kind == "InvalidParameterException" and model is not None:
+                kind = validation.validation_error_kind(model)
+            if isinstance(error, UnsupportedOperation) and model is not None:
+                kind = _unsupported_kind(model)
+            extra = error.details if isinstance(error, InvalidLayerPart) else {}
+            return self._answer(exchange, status, error_json(kind, error.message, extra), kind)
+
+    async def _call(
+        self,
+        exchange: Exchange,
+        service: Service,
+        model: OperationModel,
+        signing: SigningRequest,
+        body: bytes,
+    ) -> Mapping[str, Any]:
+        digest = hashlib.sha256(body).hexdigest()
+        signed = await self._region.authenticator.signed(signing, (service.signing_name,), digest)
+        exchange.principal = caller_name(signed.principal.caller)
+        if len(body) > _OFF_LOOP_BYTES:
+            params = await self._region.threads.run(lambda: parse_json(model, body))
+        else:
+            params = parse_json(model, body)
+        validation.validate(model, params)
+        operation = OPERATIONS[service.name, model.name]
+        call = Call(self._region, exchange, signed, operation, params, self._region.clock.now())
+        handler = HANDLERS.get((service.name, model.name))
+        if handler is None:
+            arn = "*" if operation.on is On.REGISTRY else repository_arn(self._region.name, call.account, "*")
+            target = Target(call.account, arn)
+            require(call.principal, operation, target, exchange.context(self._region.name, call.now))
+            raise UnsupportedOperation(f"{service.name}:{model.name} is not supported by this registry yet")
+        return await handler(call)
+
+    async def _query(self, exchange: Exchange) -> web.Response:
+        try:
+            body = await exchange.small_body(_SMALL_BODY_BYTES)
+            form = body if exchange.request.method == "POST" else exchange.raw_query.encode()
+            asked = query.parse_query(self._sts, form)
+            exchange.operation = asked.action
+            signing = _signing_request(exchange)
+            signed = await self._region.authenticator.signed(
+                signing, (self._sts.signing_name,), hashlib.sha256(body).hexdigest()
+            )
+            exchange.principal = caller_name(signed.principal.caller)
+            handler = HANDLERS.get(("sts", asked.action))
+            if handler is None or asked.operation is None:
+                raise UnsupportedOperation(
+                    f"Could not find operation {asked.action} for version {asked.version}"
+                )
+            operation = OPERATIONS["sts", asked.action]
+            call = Call(self._region, exchange, signed, operation, asked.params, self._region.clock.now())
+            answer = await handler(call)
+            text = query_writer.serialise_xml(self._sts, asked.operation, answer, exchange.request_id)
+            return _xml(200, text)
+        except SerializationError as error:
+            return _xml(400, query_writer.error_xml("MalformedInput", error.message, exchange.request_id))
+        except HomeportError as error:
+            code, status = faults.query_fault_of(error)
+            return _xml(
+                status, query_writer.error_xml(code, error.message, exchange.request_id, sender=status < 500)
+            )
+
+    @staticmethod
+    def _answer(exchange: Exchange, status: int, body: bytes, kind: str | None = None) -> web.Response:
+        headers = {"Content-Type": _JSON}
+        if kind is not None:
+            headers["x-amzn-ErrorType"] = kind
+        return web.Response(status=status, body=body, headers=headers)
+
+
+def _xml(status: int, body: bytes) -> web.Response:
+    return web.Response(status=status, body=body, headers={"Content-Type": "text/xml"})
+
+
+def _unsupported_kind(model: OperationModel) -> str:
+    modelled = {shape.name for shape in model.error_shapes}
+    unsupported = "UnsupportedCommandException"
+    return unsupported if unsupported in modelled else "UnknownOperationException"
+
+
+def _signing_request(exchange: Exchange) -> SigningRequest:
+    request = exchange.request
+    headers = [(name, value) for name, value in request.headers.items()]
+    return SigningRequest(request.method, exchange.raw_path, exchange.raw_query, headers)

@@ -1,0 +1,174 @@
+"""Blobs in memory: the same contract without a disk, for tests and for a registry that may forget.
+
+Bounded by `capacity_bytes`. Nothing survives the process, so `finish` promises visibility only.
+The contract is in `port.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from homeport.blobs.port import BlobDamaged, BlobFinished, BlobMissing, StorageKey
+from homeport.kernel.errors import StorageFull, Unavailable
+
+
+class _Object:
+    """The bytes of one key, whether somebody is appending to them, and whether they still count."""
+
+    __slots__ = ("content", "discarded", "writing")
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.writing = False
+        self.discarded = False
+
+
+class MemoryBlobWriter:
+    """The `BlobWriter` of a staged object in memory; see the port."""
+
+    def __init__(self, store: MemoryBlobStore, item: _Object) -> None:
+        self._store = store
+        self._item = item
+        self._offset = len(item.content)
+        self._closed = False
+        self._failed = False
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    def write(self, parts: Sequence[memoryview | bytes]) -> int:
+        if self._closed:
+            raise ValueError("the writer is closed")
+        if self._failed:
+            raise Unavailable("An earlier write of this upload failed; continue from its last offset")
+        total = sum(memoryview(part).nbytes for part in parts)
+        try:
+            self._store._append(self._item, parts, total)
+        except StorageFull:
+            self._failed = True
+            raise
+        self._offset += total
+        return total
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._item.writing = False
+
+
+class MemoryBlobReader:
+    """The `BlobReader` of an object in memory; see the port."""
+
+    def __init__(self, key: StorageKey, item: _Object) -> None:
+        self._key = key
+        self._item: _Object | None = item
+        self._size = len(item.content)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def fileno(self) -> int | None:
+        if self._item is None:
+            raise ValueError("the reader is closed")
+        return None
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self._item is None:
+            raise ValueError("the reader is closed")
+        if offset < 0 or length < 0:
+            raise ValueError("offset and length must not be negative")
+        wanted = max(0, min(length, self._size - offset))
+        piece = bytes(self._item.content[offset : offset + wanted])
+        if len(piece) < wanted:
+            raise BlobDamaged(f"{self._key} has become shorter than {self._size} bytes")
+        return piece
+
+    def close(self) -> None:
+        self._item = None
+
+
+class MemoryBlobStore:
+    """The `BlobStore` of one process. `capacity_bytes` bounds staged and finished bytes together."""
+
+    def __init__(self, capacity_bytes: int = 1024 * 1024 * 1024) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._used = 0
+        self._staged: dict[StorageKey, _Object] = {}
+        self._finished: dict[StorageKey, _Object] = {}
+        self._lock = threading.Lock()
+
+    def _append(self, item: _Object, parts: Sequence[memoryview | bytes], total: int) -> None:
+        with self._lock:
+            if item.discarded:  # as with an unlinked file: accepted, and gone with the writer
+                return
+            if self._used + total > self._capacity_bytes:
+                raise StorageFull("No space left to store the blob; raise the capacity of the blob store")
+            for part in parts:
+                item.content += part
+            self._used += total
+
+    def writer(self, key: StorageKey, offset: int) -> MemoryBlobWriter:
+        key = StorageKey(key)
+        if offset < 0:
+            raise ValueError("offset must not be negative")
+        with self._lock:
+            if key in self._finished:
+                raise BlobFinished(key)
+            item = self._staged.get(key)
+            if item is None:
+                if offset:
+                    raise BlobMissing(key)
+                item = self._staged[key] = _Object()
+            if item.writing:
+                raise Unavailable("Another request is still writing to this upload; try again")
+            size = len(item.content)
+            if size < offset:
+                raise BlobDamaged(f"{key} has {size} bytes staged, {offset} were acknowledged")
+            del item.content[offset:]
+            self._used -= size - offset
+            item.writing = True
+            return MemoryBlobWriter(self, item)
+
+    def _open_reader(self, objects: dict[StorageKey, _Object], key: StorageKey) -> MemoryBlobReader:
+        key = StorageKey(key)
+        with self._lock:
+            item = objects.get(key)
+            if item is None:
+                raise BlobMissing(key)
+            return MemoryBlobReader(key, item)
+
+    def staged(self, key: StorageKey) -> MemoryBlobReader:
+        return self._open_reader(self._staged, key)
+
+    def reader(self, key: StorageKey) -> MemoryBlobReader:
+        return self._open_reader(self._finished, key)
+
+    def finish(self, key: StorageKey, size: int) -> None:
+        key = StorageKey(key)
+        with self._lock:
+            item = self._finished.get(key) or self._staged.get(key)
+            if item is None:
+                raise BlobMissing(key)
+            if item.writing:
+                raise Unavailable("Another request is still writing to this upload; try again")
+            if len(item.content) != size:
+                raise BlobDamaged(f"{key} has {len(item.content)} bytes, not {size}")
+            self._finished[key] = item
+            self._staged.pop(key, None)
+
+    def discard(self, key: StorageKey) -> None:
+        key = StorageKey(key)
+        with self._lock:
+            for objects in (self._staged, self._finished):
+                item = objects.pop(key, None)
+                if item is not None:
+                    item.discarded = True
+                    self._used -= len(item.content)
+
+    def check(self) -> None:
+        with self._lock:
+            if self._used >= self._capacity_bytes:
+                raise StorageFull("The blob store is full; raise its capacity")

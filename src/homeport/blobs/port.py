@@ -1,0 +1,163 @@
+"""What the registry asks of a place for bytes: write staged bytes, make them durable, read, discard.
+
+A store knows storage keys and bytes; it must not know digests, repositories or who asks. The order of
+calls of a push (row first, then bytes, then the offset by compare-and-swap, then `finish`) belongs to the
+caller. All methods block: call them from a worker thread. The contract in prose is here; as a program it
+is `tests/contract/test_blob_store.py`, which every driver passes.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+_UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_KEY = re.compile(rf"data/([0-9a-f]{{2}})/(?=\1){_UUID4}")
+
+
+class StorageKey(str):
+    """The name of one object, ``data/<xx>/<uuid4>``, where xx is the first two hex digits of the uuid.
+
+    Names carry no meaning: every upload gets its own, so bytes are never overwritten or raced for.
+    Raises ValueError on any other text, so a key that exists is safe to turn into a path.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        if not _KEY.fullmatch(text):
+            raise ValueError("a storage key must have the form data/<xx>/<uuid4>")
+        return super().__new__(cls, text)
+
+    @property
+    def shard(self) -> str:
+        """The folder, two hex digits: 256 folders keep each one small."""
+        return self[5:7]
+
+    @property
+    def name(self) -> str:
+        """The name inside the folder: the uuid with dashes."""
+        return self[8:]
+
+
+def new_storage_key() -> StorageKey:
+    """A fresh random key; collisions are as likely as those of uuid4 (122 random bits)."""
+    name = str(uuid.uuid4())
+    return StorageKey(f"data/{name[:2]}/{name}")
+
+
+class BlobError(Exception):
+    """The stored bytes are not as the caller's records say; the caller decides what a client sees."""
+
+
+class BlobMissing(BlobError):
+    """No bytes under that key in the state that was asked for (staged or finished)."""
+
+
+class BlobDamaged(BlobError):
+    """There are bytes, but not those acknowledged: too few, too many, or not an ordinary file of ours."""
+
+
+class BlobFinished(BlobError):
+    """The object is finished; finished bytes never change, so there is nothing to append to."""
+
+
+class BlobWriter(Protocol):
+    """Appends to one staged object. Used by one thread at a time; close it before `finish`."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes in the object so far, which is where the next write goes. Unknown after an error."""
+        ...
+
+    def write(self, parts: Sequence[memoryview | bytes]) -> int:
+        """Append every byte of every part, in order; return how many bytes that was.
+
+        The bytes are readable through `staged` afterwards, but durable only after `finish`. On any error
+        an unknown share of them was written and this writer takes no more: open another one at the last
+        acknowledged offset. Raises StorageFull, Unavailable; ValueError once closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the object; the staged bytes stay. A second close does nothing.
+
+        Raises Unavailable or StorageFull when a network file system only now reports a lost write: then
+        the last acknowledged offset is still the truth.
+        """
+        ...
+
+
+class BlobReader(Protocol):
+    """A snapshot of one object's length with random access to its bytes. Used by one thread at a time."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the object when the reader was opened."""
+        ...
+
+    def fileno(self) -> int | None:
+        """A descriptor for the kernel's sendfile, owned by the reader; None when there is none."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`: fewer only at the end, none beyond it.
+
+        Raises BlobDamaged when the object has become shorter than `size`, Unavailable when the device
+        fails, ValueError for a negative argument or once closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the object. A second close does nothing."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Staged objects grow through one writer at a time; finished objects are durable and never change.
+
+    Every method raises ValueError for a key that is not a StorageKey, StorageFull when there is no room
+    and Unavailable when the device fails.
+    """
+
+    def writer(self, key: StorageKey, offset: int) -> BlobWriter:
+        """Open the staged object for appending at exactly `offset` bytes; offset 0 creates it.
+
+        Bytes beyond `offset` are cut: a crash may have left more than was acknowledged. Raises
+        BlobMissing when offset > 0 and nothing is staged, BlobDamaged when fewer than `offset` bytes are
+        staged, BlobFinished when the object is finished, and Unavailable while another writer has the
+        object (a writer whose process died has let go).
+        """
+        ...
+
+    def staged(self, key: StorageKey) -> BlobReader:
+        """Read staged bytes back, for example to hash them again at completion. Raises BlobMissing."""
+        ...
+
+    def finish(self, key: StorageKey, size: int) -> None:
+        """Make the staged object durable and visible to `reader`; on return it survives a power cut.
+
+        Calling it again after success, or after a crash at any point, is safe. Raises BlobMissing when
+        there is neither a staged nor a finished object, BlobDamaged when it does not have exactly `size`
+        bytes (an unacknowledged tail must be cut with `writer(key, size)` first), Unavailable while a
+        writer has it. When the device refuses to make the bytes durable the object is gone: a retry must
+        push again, because a second attempt to flush may succeed falsely.
+        """
+        ...
+
+    def reader(self, key: StorageKey) -> BlobReader:
+        """Read a finished object. Raises BlobMissing for one that is absent or only staged."""
+        ...
+
+    def discard(self, key: StorageKey) -> None:
+        """Remove the object, staged or finished; silent when it is absent.
+
+        Not flushed: after a power cut the object may be back, unreferenced, for a sweep to find.
+        """
+        ...
+
+    def check(self) -> None:
+        """Readiness: return when a push could be stored now. Raises Unavailable or StorageFull."""
+        ...

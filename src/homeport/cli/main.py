@@ -1,0 +1,26 @@
+"""The `homeport` command."""
+
+from __future__ import annotations
+
+import click
+
+from homeport import __version__
+from homeport.cli.account import account
+from homeport.cli.init import init
+from homeport.cli.key import key
+from homeport.cli.serve import serve
+from homeport.cli.session import session
+from homeport.cli.user import user
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="homeport")
+def main() -> None:
+    """A container registry that you run yourself and use exactly as Amazon ECR.
+
+    `homeport serve` starts it; the first start makes the data folder and prints an access key once.
+    """
+
+
+for command in (serve, init, account, user, key, session):
+    main.add_command(command)

@@ -1,0 +1,64 @@
+"""`homeport serve`: the registry itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from homeport.app import is_initialised
+from homeport.cli.init import first_start
+from homeport.cli.options import data_option, explained, settings
+from homeport.config import Settings
+from homeport.serving import serve as run
+
+_SHOWN = (
+    "host", "port", "region", "account", "host_suffixes", "tls_certificate", "tls_key", "workers", "log_format",
+    "metrics_port", "download_mode", "drain_seconds",
+)  # fmt: skip
+
+
+def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each setting, with its documentation from config.py."""
+    for name in reversed(_SHOWN):
+        field = Settings.model_fields[name]
+        flag = "--host-suffix" if name == "host_suffixes" else "--" + name.replace("_", "-")
+        default = "localhost" if name == "host_suffixes" else field.default
+        shown = "" if default is None else f"; default: {default}"
+        text = f"{field.description} [HOMEPORT_{name.upper()}{shown}]"
+        command = click.option(flag, name, multiple=name == "host_suffixes", help=text)(command)
+    return command
+
+
+@click.command()
+@data_option
+@_setting_options
+@explained
+def serve(**options: Any) -> None:
+    """Serve the registry until SIGTERM or Ctrl-C; transfers under way are finished first.
+
+    The first start makes the data folder and prints an access key, once.
+    """
+    options["host_suffixes"] = list(options["host_suffixes"]) or None
+    found = settings(**options)
+    if not is_initialised(found.data):
+        found = first_start(found)
+        _next_steps(found)
+    sys.exit(run(found))
+
+
+def _next_steps(found: Settings) -> None:
+    host = "localhost" if found.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else found.host  # noqa: S104
+    scheme = "https" if found.tls_certificate else "http"
+    endpoint = f"{scheme}://{host}:{found.port}"
+    click.echo(f"""
+In another terminal (the AWS command line reads these):
+
+  export AWS_ACCESS_KEY_ID=...  AWS_SECRET_ACCESS_KEY=...   # the two values above
+  export AWS_DEFAULT_REGION={found.region}  AWS_ENDPOINT_URL={endpoint}
+  aws ecr create-repository --repository-name hello --endpoint-url {endpoint}
+  aws ecr get-login-password --endpoint-url {endpoint} | docker login --username AWS --password-stdin {host}:{found.port}
+  docker tag IMAGE {host}:{found.port}/hello:1 && docker push {host}:{found.port}/hello:1
+""")

@@ -1,0 +1,65 @@
+"""`homeport session`: temporary credentials for a user, for example for a CI job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO
+
+import click
+
+from homeport.access.identities import Identities, NoSuchIdentity, user_arn
+from homeport.access.tokens import SessionCredentials, SessionTokens
+from homeport.app import sealer
+from homeport.cli.options import (
+    account_option,
+    data_option,
+    explained,
+    json_option,
+    settings,
+    with_identities,
+)
+from homeport.kernel.clock import SystemClock
+
+
+@click.command()
+@click.argument("user")
+@click.option("--seconds", default=3600, show_default=True, help="Lifetime, 900 to 129600.")
+@click.option("--policy-file", type=click.File(), help="Session policy that narrows the user's rights.")
+@account_option
+@data_option
+@json_option
+@explained
+def session(
+    user: str,
+    seconds: int,
+    policy_file: IO[str] | None,
+    account: str | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    """Print temporary credentials that act as USER, in the form that AWS tools read."""
+    policy = policy_file.read() if policy_file is not None else None
+    tokens = SessionTokens(sealer(settings(data=data).data))
+
+    async def work(identities: Identities, chosen: str) -> SessionCredentials:
+        active = [key for key, is_active in await identities.keys(chosen, user) if is_active]
+        if not active:
+            raise NoSuchIdentity(f"There is no user {user} with an active access key in account {chosen}.")
+        now = SystemClock().now()
+        return tokens.issue(user_arn(chosen, user), chosen, active[0], seconds, now, policy)
+
+    issued = with_identities(data, account, work)
+    shown = {
+        "Version": 1,
+        "AccessKeyId": issued.access_key_id,
+        "SecretAccessKey": issued.secret_access_key,
+        "SessionToken": issued.session_token,
+        "Expiration": issued.expires_at.isoformat(),
+    }
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    click.echo(f"export AWS_ACCESS_KEY_ID={issued.access_key_id}")
+    click.echo(f"export AWS_SECRET_ACCESS_KEY={issued.secret_access_key}")
+    click.echo(f"export AWS_SESSION_TOKEN={issued.session_token}")

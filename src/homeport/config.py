@@ -1,0 +1,93 @@
+"""Every setting: type, default, unit, reason. Order of strength: defaults < homeport.toml in the data folder <
+environment (HOMEPORT_...) < command-line options.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from homeport.wire.download import DownloadMode
+
+FILE = "homeport.toml"
+
+
+def _listed(value: Any) -> Any:
+    """A comma-separated text is a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="HOMEPORT_", extra="forbid", frozen=True)
+
+    data: Path = Field(Path("data"), description="Folder of metadata, blobs and keys.")
+    host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you choose otherwise.")
+    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    region: str = Field("us-east-1", description="Name of the region this process serves.")
+    account: str | None = Field(
+        None, description="Default account, twelve digits; made up at the first start."
+    )
+    host_suffixes: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
+        default_factory=lambda: ["localhost"],
+        description="Domains under which <account>.dkr.ecr.<region>.<suffix> names a registry; comma-separated.",
+    )
+    tls_certificate: Path | None = Field(None, description="PEM file of the certificate chain; serves HTTPS.")
+    tls_key: Path | None = Field(None, description="PEM file of the private key.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that serve the same data folder.")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="Form of log lines: console on a terminal, else json."
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port on 127.0.0.1 for Prometheus metrics; 0 is off; one more per worker.",
+    )
+    download_mode: DownloadMode = Field(
+        DownloadMode.SENDFILE,
+        description="How blobs are sent: sendfile (least CPU) or copy (same-host clients).",
+    )
+    drain_seconds: int = Field(60, ge=0, description="How long transfers under way may take after SIGTERM.")
+    blob_faults: str = Field("", description="For fault tests: failures to inject, see blobs/faulty.py.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options first, then the environment; `load` adds what the file says below both."""
+        return init_settings, env_settings
+
+
+def load(**options: Any) -> Settings:
+    """Return the settings from `options` (None means not given), environment and the data folder's file.
+
+    Errors: pydantic.ValidationError, tomllib.TOMLDecodeError.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = Settings(**given)
+    file = settings.data / FILE
+    if not file.exists():
+        return settings
+    stated = tomllib.loads(file.read_text())
+    unset = {name: value for name, value in stated.items() if name not in settings.model_fields_set}
+    return Settings(**unset, **given)
+
+
+def write(settings: Settings) -> None:
+    """Write what must not change from one start to the next into the data folder."""
+    text = (
+        "# Homeport: settings of this data folder. Environment (HOMEPORT_...) and options win over them.\n"
+        f'account = "{settings.account}"\nregion = "{settings.region}"\n'
+    )
+    (settings.data / FILE).write_text(text)

@@ -1,0 +1,84 @@
+"""The executor: compiled SQLAlchemy Core statements on a raw driver, and nothing else of SQLAlchemy at run time.
+
+`Database` is what the slices see. A unit of work is an async function that takes a `Transaction`; on SQLite it
+runs to its end on the writer thread without ever suspending, on an asynchronous driver it is simply awaited, so the
+same stores and services serve both. Must not know any table. Written after architecture.md, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import ClauseElement
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
+
+Row = tuple[Any, ...]
+Result = TypeVar("Result")
+
+_DIALECTS: Mapping[str, Dialect] = {"sqlite": sqlite.dialect(paramstyle="qmark")}
+
+
+class Statement:
+    """One SQLAlchemy Core construct, compiled once per dialect on first use."""
+
+    __slots__ = ("_compiled", "_construct")
+
+    def __init__(self, construct: ClauseElement) -> None:
+        self._construct = construct
+        self._compiled: dict[str, tuple[str, tuple[str, ...], Mapping[str, Any]]] = {}
+
+    def compiled(self, dialect: str) -> tuple[str, tuple[str, ...], Mapping[str, Any]]:
+        """Return (SQL text, parameter names in the order of their places, values fixed in the construct)."""
+        known = self._compiled.get(dialect)
+        if known is None:
+            compiled = self._construct.compile(
+                dialect=_DIALECTS[dialect], compile_kwargs={"render_postcompile": True}
+            )
+            places = compiled.positiontup  # type: ignore[attr-defined]
+            fixed = {name: value for name, value in compiled.params.items() if value is not None}
+            known = self._compiled[dialect] = (str(compiled), tuple(places or ()), fixed)
+        return known
+
+    def bind(self, dialect: str, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+        """Return the SQL text and the positional values for one run."""
+        sql, places, fixed = self.compiled(dialect)
+        if fixed:
+            return sql, [values[name] if name in values else fixed.get(name) for name in places]
+        return sql, [values[name] for name in places]
+
+
+class Reader(Protocol):
+    """Runs queries."""
+
+    async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        """Return every row."""
+        ...
+
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        """Return the first row, or None."""
+        ...
+
+
+class Transaction(Reader, Protocol):
+    """A unit of work: all of it is durable when `Database.write` returns, or none of it ever was."""
+
+    async def run(self, statement: Statement, /, **values: Any) -> int:
+        """Run a change and return how many rows it touched."""
+        ...
+
+
+Work = Callable[[Transaction], Awaitable[Result]]
+
+
+class Database(Reader, Protocol):
+    """Metadata of one region."""
+
+    async def write(self, work: Work[Result]) -> Result:
+        """Run `work` in one transaction; return when it is durable. An exception undoes all of it."""
+        ...
+
+    async def close(self) -> None:
+        """Finish queued writes and let go of everything."""
+        ...

@@ -1,0 +1,76 @@
+"""Brings a database to the schema of this program: Alembic writes the SQL, our own driver runs it.
+
+Letting Alembic open its own connection would bring a second SQLite library into the process (Python's own is often
+older and lacks the WAL-reset fix), so the revisions are rendered to SQL and run in one transaction.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+from pathlib import Path
+
+import apsw
+
+from homeport.database.sqlite import connect
+from homeport.kernel.errors import Unavailable
+
+HEAD = "0001"
+"""The revision that this program needs; a test compares it with the newest file in `migrations/versions`."""
+
+
+def migrate_sqlite(path: Path) -> str | None:
+    """Create or upgrade the database at `path`; return the revision it had (None when it was new).
+
+    Errors: Unavailable when the database belongs to a newer program.
+    """
+    connection = connect(path)
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = _revision(connection)
+        if found != HEAD:
+            with connection:
+                connection.execute(_upgrade_sql(found))
+        return found
+    finally:
+        os.close(lock)
+        connection.close()
+
+
+def _revision(connection: apsw.Connection) -> str | None:
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
+    return str(row[0]) if row else None
+
+
+def _upgrade_sql(found: str | None) -> str:
+    # Alembic takes a quarter of a second to import; only a start that migrates pays for it.
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    folder = Path(__file__).parent / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    script = ScriptDirectory(str(folder))
+    sql = io.StringIO()
+    environment = EnvironmentContext(
+        config,
+        script,
+        fn=lambda revision, _: script._upgrade_revs(HEAD, revision),
+        as_sql=True,
+        starting_rev=found,
+        destination_rev=HEAD,
+    )
+    try:
+        with environment:
+            environment.configure(dialect_name="sqlite", output_buffer=sql)
+            environment.run_migrations()
+    except CommandError as error:
+        raise Unavailable(
+            f"The data folder was written by a newer Homeport (schema {found}); run that version or newer."
+        ) from error
+    return sql.getvalue()

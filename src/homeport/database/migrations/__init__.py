@@ -1,0 +1,1 @@
+"""Schema changes, run by `migrate.py` through the same driver that serves requests."""

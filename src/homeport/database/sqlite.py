@@ -1,0 +1,211 @@
+"""SQLite through APSW: readers inline on the event loop, one writer thread that groups commits.
+
+Writes queue up while the previous group is being made durable; the writer runs each as a savepoint of one
+transaction and acknowledges all of them after its single fsync. A lock file keeps the writers of several processes
+fair (two bare writers starve one another). WAL with synchronous=FULL: an acknowledged commit survives power loss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import apsw
+
+from homeport.database.engine import Result, Row, Statement, Work
+from homeport.kernel.errors import StorageFull, Unavailable
+
+_DIALECT = "sqlite"
+_GROUP = 128  # writes that share one fsync at most: bounds how long the first waits for the last
+
+
+def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
+    """Open the database file with the settings that durability rests on.
+
+    Errors: Unavailable when the file cannot be opened.
+    """
+    flags = apsw.SQLITE_OPEN_READWRITE | (0 if readonly else apsw.SQLITE_OPEN_CREATE)
+    try:
+        connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
+        connection.set_busy_timeout(10_000)
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-16000",
+            "journal_size_limit=67108864",
+        ):
+            connection.pragma(*pragma.split("=", 1))
+        if readonly:
+            connection.pragma("query_only", "ON")
+    except apsw.Error as error:
+        raise Unavailable(f"The metadata database cannot be opened: {error}") from error
+    return connection
+
+
+def _translated(error: apsw.Error) -> Exception:
+    """Turn a driver error that the operator can mend into a domain error; leave defects as they are."""
+    if isinstance(error, apsw.FullError):
+        return StorageFull(
+            "No space left to store metadata. Free disk space in the data folder and try again."
+        )
+    if isinstance(error, apsw.IOError | apsw.ReadOnlyError | apsw.CantOpenError | apsw.BusyError):
+        return Unavailable("The metadata database cannot be written at the moment. Try again.")
+    return error
+
+
+class _Queries:
+    """Statements on one connection; the awaits never suspend."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        sql, places = statement.bind(_DIALECT, values)
+        try:
+            return self._connection.execute(sql, places).fetchall()
+        except apsw.Error as error:
+            raise _translated(error) from error
+
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        sql, places = statement.bind(_DIALECT, values)
+        try:
+            cursor = self._connection.execute(sql, places)
+            row = cast("Row | None", cursor.fetchone())
+            cursor.close(True)
+        except apsw.Error as error:
+            raise _translated(error) from error
+        return row
+
+
+class _SqliteTransaction(_Queries):
+    async def run(self, statement: Statement, /, **values: Any) -> int:
+        sql, places = statement.bind(_DIALECT, values)
+        try:
+            self._connection.execute(sql, places).close(True)
+        except apsw.Error as error:
+            raise _translated(error) from error
+        return self._connection.changes()
+
+
+class _Job:
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Work[Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.loop = loop
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Hand the outcome to the waiting task; called on its loop."""
+        if self.future.cancelled():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class SqliteDatabase(_Queries):
+    """The embedded metadata store. Reads belong to the event loop's thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for reading and start the writer. Errors: Unavailable."""
+        self._writer_connection = connect(path)
+        super().__init__(connect(path, readonly=True))
+        self._lock_file = os.open(
+            path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_groups, name="sqlite-writer", daemon=True)
+        self._thread.start()
+        self._closed = False
+
+    async def write(self, work: Work[Result]) -> Result:
+        """Run `work` on the writer thread and return once its commit is on disk."""
+        if self._closed:
+            raise Unavailable("The registry is shutting down. Try again.")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._jobs.put(_Job(work, loop, future))
+        # Once queued the work happens, whatever becomes of the caller: a client that hangs up must not leave
+        # the caller's follow-up undone while the rows are there.
+        return await asyncio.shield(future)
+
+    async def close(self) -> None:
+        """Finish the queued writes, stop the writer, close the files."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._connection.close()
+        self._writer_connection.close()
+        os.close(self._lock_file)
+
+    def _write_groups(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            group, ending = [job], False
+            while len(group) < _GROUP:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    ending = True
+                    break
+                group.append(more)
+            self._write_group(group)
+            if ending:
+                return
+
+    def _write_group(self, group: list[_Job]) -> None:
+        connection = self._writer_connection
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            transaction = _SqliteTransaction(connection)
+            for job in group:
+                self._run(connection, transaction, job)
+            connection.execute("COMMIT")
+        except BaseException as error:  # the group as a whole failed: nothing of it is durable
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            told = _translated(error) if isinstance(error, apsw.Error) else error
+            for job in group:
+                job.error = job.error or told
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        for job in group:
+            job.loop.call_soon_threadsafe(job.settle)
+
+    @staticmethod
+    def _run(connection: apsw.Connection, transaction: _SqliteTransaction, job: _Job) -> None:
+        connection.execute("SAVEPOINT work")
+        try:
+            job.result = _finish_now(cast("Coroutine[Any, Any, Any]", job.work(transaction)))
+        except Exception as error:
+            if not connection.in_transaction:  # SQLite rolled everything back by itself (disk full)
+                raise
+            connection.execute("ROLLBACK TO work")
+            job.error = error
+        connection.execute("RELEASE work")
+
+
+def _finish_now(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never suspends to its end."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    work.close()
+    raise RuntimeError("A transaction awaited something other than its own statements.")

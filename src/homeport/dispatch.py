@@ -1,0 +1,155 @@
+"""The root handler: every request enters here, goes to one front, and is logged and counted on its way out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from time import perf_counter
+
+from aiohttp import web
+
+from homeport.aws.server import AwsFront
+from homeport.kernel.errors import HomeportError
+from homeport.oci.server import OciFront
+from homeport.region import Region
+from homeport.telemetry import ACTIVE, REQUESTS, SECONDS, log
+from homeport.wire.connection import Connection
+from homeport.wire.exchange import Exchange
+
+_CLIENT_LEFT = 499  # for the log only: the client went away before the answer
+
+
+class Dispatch:
+    """Answers requests of one region, and knows when none is under way."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._oci = OciFront(region)
+        self._aws = AwsFront(region)
+        self.draining = False
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Return when no request is under way."""
+        await self._idle.wait()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever happens; the body is released and the outcome logged."""
+        began = perf_counter()
+        exchange = Exchange.of(request)
+        request["exchange"] = exchange
+        self._active += 1
+        self._idle.clear()
+        ACTIVE.inc()
+        status = _CLIENT_LEFT
+        try:
+            response = await self._route(exchange)
+            if self.draining:
+                response.force_close()
+            status = response.status
+            return response
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            status = 500
+            log.exception("defect", id=exchange.request_id, path=exchange.raw_path, front=exchange.front)
+            return _defect(exchange)
+        finally:
+            connection = request.protocol
+            if isinstance(connection, Connection):
+                connection.release()
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+            ACTIVE.dec()
+            self._record(exchange, status, perf_counter() - began)
+
+    async def _route(self, exchange: Exchange) -> web.StreamResponse:
+        path = exchange.raw_path
+        if path.startswith("/v2/") or path == "/v2":
+            return await self._oci.handle(exchange)
+        if path == "/" and exchange.request.method in ("GET", "POST"):
+            return await self._aws.handle(exchange)
+        if path.startswith("/layers/"):
+            return await self._oci.download(exchange)
+        if path in ("/healthz", "/readyz"):
+            exchange.front, exchange.operation = "health", path[1:]
+            return await self._health(path)
+        return _json(
+            404, {"message": "There is nothing at this path. The registry is at /v2/, the API at POST /."}
+        )
+
+    async def _health(self, path: str) -> web.Response:
+        """/healthz: the process runs. /readyz: it could store a push now, and is not about to stop."""
+        if path == "/healthz":
+            return _json(200, {"status": "ok"})
+        if self.draining:
+            return _json(503, {"status": "draining"})
+        try:
+            await self._region.identities.accounts()
+            await asyncio.get_running_loop().run_in_executor(None, self._region.blobs.check)
+        except HomeportError as error:
+            return _json(503, {"status": "unavailable", "reason": error.message})
+        return _json(200, {"status": "ready"})
+
+    def _record(self, exchange: Exchange, status: int, seconds: float) -> None:
+        request = exchange.request
+        REQUESTS.labels(exchange.front, _label(exchange.operation), str(status)).inc()
+        SECONDS.labels(exchange.front).observe(seconds)
+        log.info(
+            "request",
+            id=exchange.request_id,
+            front=exchange.front,
+            operation=exchange.operation[:64],
+            method=request.method,
+            path=_path_for_log(exchange.raw_path),
+            status=status,
+            ms=round(seconds * 1000, 2),
+            principal=exchange.principal,
+            remote=request.remote,
+            agent=request.headers.get("User-Agent", "")[:200],
+        )
+
+
+class Request(web.BaseRequest):
+    """A request whose answers carry what every answer of ours carries."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        headers = response.headers
+        exchange = self.get("exchange")
+        if isinstance(exchange, Exchange):
+            headers["x-amzn-RequestId"] = exchange.request_id
+            if exchange.raw_path.startswith("/v2"):
+                headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Server"] = "homeport"
+
+
+def _label(operation: str) -> str:
+    """An operation as a metric label: only names that we know, so that clients cannot make up series."""
+    return operation if operation.isalnum() and len(operation) < 64 else "-"
+
+
+def _path_for_log(path: str) -> str:
+    # The token in the address of a layer is a permission; it must not be readable from a log.
+    return "/layers/..." if path.startswith("/layers/") else path[:512]
+
+
+def _json(status: int, body: dict[str, str]) -> web.Response:
+    return web.Response(
+        status=status, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+
+
+def _defect(exchange: Exchange) -> web.Response:
+    """A defect of ours: the request id is all that a client needs to know about it."""
+    message = f"Internal error; the operator finds it in the log under the id {exchange.request_id}"
+    if exchange.front == "aws":
+        return _json(500, {"__type": "ServerException", "message": message})
+    body = {"errors": [{"code": "UNKNOWN", "message": message}]}
+    return web.Response(
+        status=500, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )

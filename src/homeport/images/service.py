@@ -1,0 +1,262 @@
+"""Use cases of images. `PutImage` and `PUT /v2/.../manifests/...` both end in `put`, so one rule serves both.
+
+Callers have authorised already. Orders: architecture.md section 4, "Push of a manifest" and "Delete".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from homeport.database.engine import Database, Reader, Transaction
+from homeport.images import rules, store
+from homeport.images.model import (
+    Failure,
+    FailureCode,
+    Image,
+    ImageId,
+    Manifest,
+    StoredManifest,
+)
+from homeport.kernel import limits
+from homeport.kernel.digests import Digest, digest_of
+from homeport.kernel.errors import (
+    DigestInvalid,
+    ImageAlreadyExists,
+    ImageDigestDoesNotMatch,
+    ImageNotFound,
+    ImageReferencedByManifestList,
+    ImageTagAlreadyExists,
+    LayersNotFound,
+    LimitExceeded,
+    ManifestInvalid,
+    ReferencedImagesNotFound,
+    TagInvalid,
+)
+from homeport.kernel.names import Tag
+from homeport.repositories import rules as repository_rules
+from homeport.repositories import service as repositories
+from homeport.repositories.model import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One manifest on its way in: its exact bytes and what the client said about them."""
+
+    body: bytes
+    media_type: str | None
+    tag: Tag | None = None
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """The outcome of a push; `changed` is false when digest and tag were there already."""
+
+    image: Image
+    changed: bool
+
+
+async def put(db: Database, now: datetime, repository: Repository, push: Push) -> Pushed:
+    """Store a manifest and let its tag name it, in one transaction.
+
+    Errors: ManifestInvalid, TooLarge, ImageDigestDoesNotMatch, LayersNotFound, ReferencedImagesNotFound,
+    ImageTagAlreadyExists, LimitExceeded, RepositoryNotFound.
+    """
+    manifest = rules.read_manifest(push.body, push.media_type)
+    digest = digest_of(push.body, push.digest.algorithm if push.digest else "sha256")
+    if push.digest is not None and push.digest != digest:
+        raise ImageDigestDoesNotMatch(
+            f"The image digest '{push.digest}' does not match the digest '{digest}' of the image manifest"
+        )
+
+    async def work(tx: Transaction) -> Pushed:
+        # Read again: settings, or the repository itself, may have changed since the request was authorised.
+        now_here = await repositories.get(tx, repository.account, repository.name)
+        image = await store.by_digest(tx, now_here.id, digest)
+        changed = image is None
+        if image is None:
+            size = await _check_references(tx, now_here, manifest)
+            if (
+                await store.count_images(tx, now_here.id, limits.IMAGES_PER_REPOSITORY)
+                >= limits.IMAGES_PER_REPOSITORY
+            ):
+                raise LimitExceeded(
+                    f"The repository with name '{now_here.name}' already holds {limits.IMAGES_PER_REPOSITORY} images"
+                )
+            image = await store.add(tx, now_here.id, digest, manifest, push.body, size, now)
+        if push.tag is not None:
+            changed = await _tag(tx, now_here, push.tag, image, now) or changed
+        return Pushed(image, changed)
+
+    return await db.write(work)
+
+
+async def put_new(db: Database, now: datetime, repository: Repository, push: Push) -> Image:
+    """`put` as PutImage wants it. Errors: those of `put`, and ImageAlreadyExists when nothing changed."""
+    pushed = await put(db, now, repository, push)
+    if not pushed.changed:
+        raise ImageAlreadyExists(
+            f"Image with digest '{pushed.image.digest}' and tag '{push.tag or 'null'}' already exists in the "
+            f"repository with name '{repository.name}' in registry with id '{repository.account}'"
+        )
+    return pushed.image
+
+
+async def _check_references(tx: Transaction, repository: Repository, manifest: Manifest) -> int:
+    """Return the image's size in bytes once everything it refers to is proven present in this repository."""
+    sizes: dict[str, int] = {}
+    missing: list[str] = []
+    for item in manifest.blobs:
+        stored = await store.blob_size(tx, repository.id, item.digest)
+        if stored is None:
+            if not item.foreign:
+                missing.append(item.digest)
+            continue
+        if item.size not in (stored, -1):
+            raise ManifestInvalid(
+                "Invalid parameter at 'ImageManifest' failed to satisfy constraint: "
+                f"'The size of {item.digest} is {stored}, not {item.size}'"
+            )
+        sizes[item.digest] = stored
+    if missing:
+        raise LayersNotFound(_required("Layers", missing, repository))
+    largest = 0
+    for child in manifest.children:
+        found = await store.by_digest(tx, repository.id, child.digest)
+        if found is None:
+            missing.append(child.digest)
+        elif child.size != found.manifest_size:
+            raise ManifestInvalid(
+                "Invalid parameter at 'ImageManifest' failed to satisfy constraint: "
+                f"'The size of {child.digest} is {found.manifest_size}, not {child.size}'"
+            )
+        else:
+            largest = max(largest, found.size)
+    if missing:
+        raise ReferencedImagesNotFound(_required("Images", missing, repository))
+    return sum(sizes.values()) if not manifest.children else largest
+
+
+def _required(kind: str, digests: Sequence[str], repository: Repository) -> str:
+    shown = ", ".join(digests[:20])
+    return (
+        f"{kind} with digests '[{shown}]' required for pushing image into repository with name "
+        f"'{repository.name}' in the registry with id '{repository.account}' do not exist"
+    )
+
+
+async def _tag(tx: Transaction, repository: Repository, tag: Tag, image: Image, now: datetime) -> bool:
+    """Let `tag` name `image`; return whether that changed anything."""
+    named = await store.by_tag(tx, repository.id, tag)
+    if named is not None and named.id == image.id:
+        return False
+    if named is not None and not repository_rules.tag_may_move(repository.settings, tag):
+        raise ImageTagAlreadyExists(tag, repository.name)
+    if await store.count_tags(tx, image.id) >= limits.TAGS_PER_IMAGE:
+        raise LimitExceeded(f"An image can have at most {limits.TAGS_PER_IMAGE} tags")
+    await store.put_tag(tx, repository.id, tag, image.id, now)
+    return True
+
+
+async def manifest(db: Reader, repository: Repository, reference: Digest | Tag) -> StoredManifest:
+    """Return the manifest that a digest or tag names. Errors: ImageNotFound."""
+    find = store.manifest_by_digest if isinstance(reference, Digest) else store.manifest_by_tag
+    found = await find(db, repository.id, reference)
+    if found is None:
+        raise ImageNotFound("Requested image not found")
+    return found
+
+
+async def resolve(db: Reader, repository: Repository, wanted: ImageId) -> Image | Failure:
+    """Return the image that `wanted` names, or why there is none."""
+    if wanted.digest is None and wanted.tag is None:
+        return Failure(
+            wanted, FailureCode.MISSING, "Invalid request parameters: both tag and digest cannot be null"
+        )
+    try:
+        digest = Digest(wanted.digest) if wanted.digest is not None else None
+    except DigestInvalid:
+        return Failure(
+            wanted,
+            FailureCode.INVALID_DIGEST,
+            "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'",
+        )
+    try:
+        tag = Tag(wanted.tag) if wanted.tag is not None else None
+    except TagInvalid:
+        return Failure(
+            wanted,
+            FailureCode.INVALID_TAG,
+            "Invalid request parameters: image tag should satisfy the regex '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'",
+        )
+    image: Image | None = None
+    if tag is not None:
+        image = await store.by_tag(db, repository.id, tag)
+        if image is not None and digest is not None and image.digest != digest:
+            return Failure(
+                wanted, FailureCode.TAG_DOES_NOT_MATCH, "The image tag does not match the image digest"
+            )
+    elif digest is not None:
+        image = await store.by_digest(db, repository.id, digest)
+    if image is None:
+        return Failure(wanted, FailureCode.NOT_FOUND, "Requested image not found")
+    return image
+
+
+async def describe(db: Reader, repository: Repository, wanted: Sequence[ImageId]) -> list[Image]:
+    """Return the named images, each once. Errors: ImageNotFound for the first that cannot be found."""
+    found: dict[int, Image] = {}
+    for item in wanted:
+        image = await resolve(db, repository, item)
+        if isinstance(image, Failure):
+            raise ImageNotFound(
+                f"The image with imageId {item} does not exist within the repository with name "
+                f"'{repository.name}' in the registry with id '{repository.account}'"
+            )
+        found[image.id] = image
+    return list(found.values())
+
+
+async def delete(
+    db: Database, repository: Repository, wanted: Sequence[ImageId]
+) -> tuple[list[ImageId], list[Failure]]:
+    """Remove images by digest or tag; return every (digest, tag) that went, and what could not go.
+
+    Removing the last tag of an image removes the image, as ECR does. ECR User Guide, delete_image.
+    """
+
+    async def work(tx: Transaction) -> tuple[list[ImageId], list[Failure]]:
+        gone: list[ImageId] = []
+        failures: list[Failure] = []
+        for item in wanted:
+            image = await resolve(tx, repository, item)
+            if isinstance(image, Failure):
+                failures.append(image)
+                continue
+            tags = await store.tags_of(tx, image.id)
+            if item.tag is not None and len(tags) > 1:
+                await store.remove_tag(tx, repository.id, item.tag)
+                gone.append(ImageId(image.digest, item.tag))
+                continue
+            parents = await store.parents(tx, repository.id, image.digest)
+            if parents:
+                reason = f"Requested image referenced by manifest list: [{', '.join(parents)}]"
+                failures.append(Failure(item, FailureCode.REFERENCED, reason))
+                continue
+            await store.remove(tx, image.id)
+            gone.extend([ImageId(image.digest, tag) for tag in tags] or [ImageId(image.digest)])
+        return gone, failures
+
+    return await db.write(work)
+
+
+async def delete_one(db: Database, repository: Repository, reference: Digest | Tag) -> None:
+    """Remove one image or tag. Errors: ImageNotFound, ImageReferencedByManifestList."""
+    wanted = ImageId(digest=reference) if isinstance(reference, Digest) else ImageId(tag=reference)
+    _, failures = await delete(db, repository, [wanted])
+    for failure in failures:
+        if failure.code is FailureCode.REFERENCED:
+            raise ImageReferencedByManifestList(failure.reason)
+        raise ImageNotFound(failure.reason)

@@ -1,0 +1,39 @@
+"""Every limit in one place, each with its source. Sizes are bytes unless the name says otherwise.
+
+"ECR" is the service quotas page of the Amazon ECR User Guide or the botocore model; "ours" is a bound that
+keeps memory and time finite where ECR publishes none.
+"""
+
+from __future__ import annotations
+
+MIB = 1024 * 1024
+
+MANIFEST_BYTES = 4 * MIB  # ECR: ImageManifest 1-4,194,304; OCI asks for at least 4 MiB
+MANIFEST_DEPTH = 32  # ours: nesting of JSON
+MANIFEST_LAYERS = 4096  # ours
+INDEX_CHILDREN = 1000  # ours
+LAYER_BYTES = 52_000 * MIB  # ECR: layer size
+LAYER_PARTS = 4_200  # ECR: layer parts
+LAYER_PART_MIN_BYTES = 5 * MIB  # ECR: every part but the last
+LAYER_PART_MAX_BYTES = 20_971_520  # ECR model: LayerPartBlob
+LAYER_PART_SIZE = 10_485_760  # ECR: the partSize that InitiateLayerUpload proposes
+TAGS_PER_IMAGE = 1_000  # ECR
+IMAGES_PER_REPOSITORY = 100_000  # ECR
+REPOSITORIES_PER_REGISTRY = 100_000  # ECR
+RESOURCE_TAGS = 50  # ECR: tags on one repository
+RESOURCE_TAG_KEY_CHARS = 128  # ECR
+RESOURCE_TAG_VALUE_CHARS = 256  # ECR
+POLICY_CHARS = 10_240  # ECR: RepositoryPolicyText
+PAGE_MAX = 1_000  # ECR: maxResults; also caps `n` on /v2/
+PAGE_DEFAULT = 100  # ECR
+REFERRERS_PAGE = 50  # ECR: ListImageReferrers
+REFERRERS_PAGE_BYTES = 4 * MIB  # ours: one page of the referrers index stays a legal manifest
+UPLOADS_PER_PRINCIPAL = 1_000  # ours: open sessions; a push of a large image opens a few dozen
+UPLOAD_AGE_SECONDS = 24 * 3600  # ours: an upload idle for longer is removed
+API_BODY_BYTES = 29 * MIB  # ours: a 20 MiB part in base64, with room for the other members
+HEADER_LINE_BYTES = 32 * 1024  # ours: one header line
+TOKEN_SECONDS = 12 * 3600  # ECR: GetAuthorizationToken
+DOWNLOAD_SECONDS = 900  # ours: life of a GetDownloadUrlForLayer address; ECR's live for about an hour
+SIGNATURE_SKEW_SECONDS = 15 * 60  # AWS Signature Version 4
+BODY_MIN_BYTES_PER_WINDOW = 1  # ours: an upload that sends nothing at all in one window is cut off
+BODY_WINDOW_SECONDS = 60  # ours

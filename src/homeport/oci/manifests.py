@@ -1,0 +1,141 @@
+"""Manifests and referrers over HTTP. OCI distribution-spec 1.1, "Pulling manifests", "Push", "Listing referrers"."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from aiohttp import web
+
+from homeport.images import service as images
+from homeport.images import store as image_store
+from homeport.images.model import Image
+from homeport.images.service import Push
+from homeport.kernel import limits, media
+from homeport.kernel.digests import Digest
+from homeport.kernel.errors import ImageNotFound, UnsupportedEncoding
+from homeport.kernel.names import Tag
+from homeport.oci import paths
+from homeport.oci.paths import Route
+from homeport.oci.visit import Visit
+
+_PRIVATE = "private, max-age=0, must-revalidate"
+_ANY = re.compile(r"(?:^|[\s,])(?:\*/\*|application/\*)")
+
+
+def _reference(text: str) -> Digest | Tag:
+    """A reference with a colon is a digest, anything else a tag."""
+    return Digest(text) if ":" in text else Tag(text)
+
+
+def _acceptable(accept: list[str], media_type: str) -> bool:
+    """Whether the client takes this type; no Accept at all takes everything."""
+    joined = ",".join(accept)
+    return not joined or media_type in joined or _ANY.search(joined) is not None
+
+
+async def get(visit: Visit, route: Route) -> web.Response:
+    """GET or HEAD of a manifest by tag or digest: the exact bytes that were pushed."""
+    request = visit.exchange.request
+    head = request.method == "HEAD"
+    repository = await visit.repository("HeadManifest" if head else "GetManifest", route.repository)
+    reference = _reference(route.reference)
+    found = await images.manifest(visit.region.db, repository, reference)
+    # By tag the client may know only older types (case M14): then there is nothing for it, and no conversion.
+    if isinstance(reference, Tag) and not _acceptable(request.headers.getall("Accept", []), found.media_type):
+        raise ImageNotFound(
+            f"The image is stored as {found.media_type}, which the Accept header of the request does not name"
+        )
+    etag = f'"{found.digest}"'
+    headers = {
+        "Content-Type": found.media_type,
+        "Docker-Content-Digest": found.digest,
+        "ETag": etag,
+        "Cache-Control": _PRIVATE,
+    }
+    if etag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    if head:
+        headers["Content-Length"] = str(len(found.body))
+        return web.Response(headers=headers)
+    visit.region.pulls.note(found.image_id, found.pulled_at, visit.now)
+    return web.Response(body=found.body, headers=headers)
+
+
+async def put(visit: Visit, route: Route) -> web.Response:
+    """PUT of a manifest by tag or digest."""
+    repository = await visit.repository("PutManifest", route.repository)
+    reference = _reference(route.reference)
+    request = visit.exchange.request
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedEncoding("Manifests are stored exactly as sent; Content-Encoding is not accepted")
+    body = await visit.exchange.small_body(limits.MANIFEST_BYTES)
+    push = Push(
+        body=body,
+        media_type=request.headers.get("Content-Type"),
+        tag=reference if isinstance(reference, Tag) else None,
+        digest=reference if isinstance(reference, Digest) else None,
+    )
+    image = (await images.put(visit.region.db, visit.now, repository, push)).image
+    headers = {
+        "Location": paths.manifest_path(repository.name, image.digest),
+        "Docker-Content-Digest": image.digest,
+    }
+    if image.subject is not None:
+        headers["OCI-Subject"] = image.subject
+    return web.Response(status=201, headers=headers)
+
+
+async def delete(visit: Visit, route: Route) -> web.Response:
+    """DELETE of a tag or of an image by digest."""
+    repository = await visit.repository("DeleteManifest", route.repository)
+    await images.delete_one(visit.region.db, repository, _reference(route.reference))
+    return web.Response(status=202)
+
+
+async def referrers(visit: Visit, route: Route) -> web.Response:
+    """GET of the referrers of a digest, as an image index, filtered by `artifactType` and paged."""
+    repository = await visit.repository("ListReferrers", route.repository)
+    subject = Digest(route.reference)
+    query = paths.query(visit.exchange.raw_query)
+    wanted, after = query.get("artifactType"), query.get("last", "")
+    listed: list[dict[str, Any]] = []
+    size, more = 0, True
+    while more and size < limits.REFERRERS_PAGE_BYTES // 2 and len(listed) < limits.PAGE_MAX:
+        page = await image_store.referrers(
+            visit.region.db, repository.id, subject, after, limits.REFERRERS_PAGE
+        )
+        more = len(page) == limits.REFERRERS_PAGE
+        for image in page:
+            after = image.digest
+            if wanted is None or image.artifact_type == wanted:
+                entry = descriptor(image)
+                size += len(image.annotations or "") + 256
+                listed.append(entry)
+            if size > limits.REFERRERS_PAGE_BYTES // 2:
+                more = True
+                break
+    headers = {"Content-Type": media.OCI_INDEX}
+    if wanted is not None:
+        headers["OCI-Filters-Applied"] = "artifactType"
+    if more and after:
+        extra = {"artifactType": wanted} if wanted is not None else {}
+        path = f"/v2/{repository.name}/referrers/{subject}"
+        headers["Link"] = paths.next_link(path, last=after, **extra)
+    index = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": listed}
+    return web.Response(body=json.dumps(index).encode(), headers=headers)
+
+
+def descriptor(image: Image) -> dict[str, Any]:
+    """Return the descriptor of a referrer, with its artifact type and annotations."""
+    entry: dict[str, Any] = {
+        "mediaType": image.media_type,
+        "digest": image.digest,
+        "size": image.manifest_size,
+    }
+    if image.artifact_type is not None:
+        entry["artifactType"] = image.artifact_type
+    if image.annotations is not None:
+        entry["annotations"] = json.loads(image.annotations)
+    return entry

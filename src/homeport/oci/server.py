@@ -1,0 +1,106 @@
+"""Dispatch of /v2/: route, caller, handler, and the translation of every error into the protocol's own shape."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from homeport.access.authenticate import caller_name
+from homeport.kernel.errors import (
+    AuthorizationTokenExpired,
+    HomeportError,
+    RangeInvalid,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedOperation,
+)
+from homeport.oci import blobs, faults, lists, manifests, paths, uploads
+from homeport.oci.paths import Resource, Route
+from homeport.oci.visit import Visit
+from homeport.region import Region
+from homeport.wire.exchange import Exchange
+
+Handler = Callable[[Visit, Route], Awaitable[web.StreamResponse]]
+
+
+async def _ping(visit: Visit, _: Route) -> web.StreamResponse:
+    visit.exchange.operation = "Ping"
+    return web.Response(body=b"{}", headers={"Content-Type": "application/json"})
+
+
+_HANDLERS: dict[tuple[Resource, str], Handler] = {
+    (Resource.ROOT, "GET"): _ping,
+    (Resource.ROOT, "HEAD"): _ping,
+    (Resource.CATALOG, "GET"): lists.catalog,
+    (Resource.TAGS, "GET"): lists.tags,
+    (Resource.MANIFEST, "GET"): manifests.get,
+    (Resource.MANIFEST, "HEAD"): manifests.get,
+    (Resource.MANIFEST, "PUT"): manifests.put,
+    (Resource.MANIFEST, "DELETE"): manifests.delete,
+    (Resource.REFERRERS, "GET"): manifests.referrers,
+    (Resource.BLOB, "GET"): blobs.get,
+    (Resource.BLOB, "HEAD"): blobs.head,
+    (Resource.BLOB, "DELETE"): blobs.delete,
+    (Resource.UPLOADS, "POST"): uploads.start,
+    (Resource.UPLOAD, "GET"): uploads.status,
+    (Resource.UPLOAD, "PATCH"): uploads.append,
+    (Resource.UPLOAD, "PUT"): uploads.finish,
+    (Resource.UPLOAD, "DELETE"): uploads.cancel,
+}
+
+
+class OciFront:
+    """The registry of one region as OCI clients see it."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+
+    async def handle(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer one request; expected failures become error answers, defects pass through."""
+        exchange.front = "oci"
+        try:
+            # Who asks comes before what they ask: nobody learns about routes or names without credentials.
+            account = self._region.hosts.account_of(exchange.host)
+            principal = await self._region.authenticator.registry(
+                exchange.request.headers.get("Authorization")
+            )
+            exchange.principal = caller_name(principal.caller)
+            route = paths.parse(exchange.raw_path)
+            handler = _HANDLERS.get((route.resource, exchange.request.method))
+            if handler is None:
+                raise UnsupportedOperation(f"{exchange.request.method} is not supported here")
+            visit = Visit(self._region, exchange, principal, account, self._region.clock.now())
+            return await handler(visit, route)
+        except HomeportError as error:
+            return self._refusal(exchange, error)
+
+    async def download(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer `/layers/<token>`: no credentials, the address itself is the permission."""
+        exchange.front = "oci"
+        try:
+            if exchange.request.method not in ("GET", "HEAD"):
+                raise UnsupportedOperation(f"{exchange.request.method} is not supported here")
+            return await blobs.by_token(self._region, exchange)
+        except HomeportError as error:
+            return self._refusal(exchange, error)
+
+    def _refusal(self, exchange: Exchange, error: HomeportError) -> web.Response:
+        status, code = faults.fault_of(error)
+        headers = {"Content-Type": "application/json"}
+        body = faults.body_of(code, error.message)
+        if isinstance(error, Unauthenticated) and not isinstance(error, AuthorizationTokenExpired):
+            scheme = "https" if exchange.request.secure else "http"
+            headers["WWW-Authenticate"] = (
+                f'Basic realm="{scheme}://{exchange.host}/",service="ecr.amazonaws.com"'
+            )
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+            body = b"Not Authorized\n"
+        if isinstance(error, RangeInvalid):
+            headers["Range"] = f"0-{max(error.offset - 1, 0)}"
+            headers["Location"] = exchange.raw_path
+        if isinstance(error, Unavailable):
+            headers["Retry-After"] = "5"
+        if exchange.request.method == "HEAD":
+            body = b""
+        return web.Response(status=status, body=body, headers=headers)

@@ -1,0 +1,66 @@
+"""One authenticated request to a repository: who, which, and whether they may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from homeport.access.authorize import Target, require, require_action
+from homeport.access.identities import Principal
+from homeport.access.operations import OPERATIONS
+from homeport.kernel.errors import AccessDenied, RepositoryNotFound
+from homeport.kernel.names import AccountId, RepositoryName
+from homeport.region import Region
+from homeport.repositories import service as repositories
+from homeport.repositories import store as repository_store
+from homeport.repositories.model import Repository, repository_arn
+from homeport.uploads.service import Place
+from homeport.wire.exchange import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A caller of one registry, proven."""
+
+    region: Region
+    exchange: Exchange
+    principal: Principal
+    account: AccountId
+    now: datetime
+
+    async def repository(self, operation: str, name: RepositoryName) -> Repository:
+        """Return the repository once `operation` on it is allowed.
+
+        Errors: AccessDenied, and RepositoryNotFound only to those who would be allowed.
+        """
+        row = OPERATIONS["oci", operation]
+        self.exchange.operation = operation
+        found = await repositories.find(self.region.db, self.account, name)
+        tags = await repository_store.tags(self.region.db, found.id) if found else {}
+        target = Target(
+            self.account,
+            repository_arn(self.region.name, self.account, name),
+            found.policy if found else None,
+            tags,
+        )
+        context = self.exchange.context(self.region.name, self.now)
+        require(self.principal, row, target, context)
+        for action in row.also:
+            require_action(self.principal, action, target, context)
+        if found is None:
+            raise RepositoryNotFound(name, self.account)
+        return found
+
+    async def readable(self, operation: str, name: RepositoryName) -> Repository | None:
+        """Like `repository`, but None where it is absent or refused: the caller must not learn which."""
+        mine = self.exchange.operation
+        try:
+            return await self.repository(operation, name)
+        except (AccessDenied, RepositoryNotFound):
+            return None
+        finally:
+            self.exchange.operation = mine
+
+    def place(self, repository: Repository) -> Place:
+        """Where this caller's uploads to `repository` belong."""
+        return Place(repository, self.principal.arn)

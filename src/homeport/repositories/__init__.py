@@ -1,0 +1,1 @@
+"""Repositories: what they are called, how they may change, who may use them (their policy text)."""

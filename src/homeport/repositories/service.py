@@ -1,0 +1,147 @@
+"""Use cases of repositories: one function each, one transaction each. Callers have authorised already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from homeport.database.engine import Database, Reader, Transaction
+from homeport.kernel.errors import (
+    RepositoryAlreadyExists,
+    RepositoryNotEmpty,
+    RepositoryNotFound,
+    RepositoryPolicyNotFound,
+)
+from homeport.kernel.names import AccountId, RepositoryName
+from homeport.repositories import rules, store
+from homeport.repositories.model import Repository, Settings, TagMutability
+
+
+async def find(db: Reader, account: str, name: str) -> Repository | None:
+    """Return the repository, or None: for callers that must authorise before they may say which."""
+    return await store.find(db, account, name)
+
+
+async def get(db: Reader, account: str, name: str) -> Repository:
+    """Return the repository. Errors: RepositoryNotFound."""
+    found = await store.find(db, account, name)
+    if found is None:
+        raise RepositoryNotFound(name, account)
+    return found
+
+
+async def page(db: Reader, account: str, after: str, count: int) -> list[Repository]:
+    """Return up to `count` repositories of the registry after the name `after`, in order of name."""
+    return await store.page(db, account, after, count)
+
+
+async def create(
+    db: Database,
+    now: datetime,
+    account: AccountId,
+    name: RepositoryName,
+    settings: Settings,
+    tags: Mapping[str, str],
+) -> Repository:
+    """Create a repository with its resource tags. Errors: RepositoryAlreadyExists, InvalidTagParameter, TooManyTags."""
+    checked = rules.check_tags({}, tags)
+
+    async def work(tx: Transaction) -> Repository:
+        if await store.find(tx, account, name):
+            raise RepositoryAlreadyExists(name, account)
+        await store.add(tx, account, name, settings, now)
+        created = await get(tx, account, name)
+        for key, value in checked.items():
+            await store.put_tag(tx, created.id, key, value)
+        return created
+
+    return await db.write(work)
+
+
+async def delete(db: Database, account: str, name: str, *, force: bool) -> Repository:
+    """Delete a repository, with its images when `force`. Errors: RepositoryNotFound, RepositoryNotEmpty."""
+
+    async def work(tx: Transaction) -> Repository:
+        found = await get(tx, account, name)
+        if not force and await store.holds_images(tx, found.id):
+            raise RepositoryNotEmpty(name, account)
+        await store.remove(tx, found.id)
+        return found
+
+    return await db.write(work)
+
+
+async def set_tag_mutability(
+    db: Database, account: str, name: str, mode: TagMutability, filters: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Change whether tags may move, for later pushes; return the filters in force.
+
+    Errors: InvalidParameter when the filters do not fit the mode, RepositoryNotFound.
+    """
+    checked = rules.check_mutability(mode, filters)
+
+    async def work(tx: Transaction) -> None:
+        found = await get(tx, account, name)
+        await store.set_mutability(tx, found.id, mode, checked)
+
+    await db.write(work)
+    return checked
+
+
+async def set_policy(db: Database, account: str, name: str, text: str) -> None:
+    """Replace the repository policy with `text`, which the caller has parsed. Errors: RepositoryNotFound."""
+
+    async def work(tx: Transaction) -> None:
+        found = await get(tx, account, name)
+        await store.set_policy(tx, found.id, text)
+
+    await db.write(work)
+
+
+async def get_policy(db: Reader, account: str, name: str) -> str:
+    """Return the policy text. Errors: RepositoryNotFound, RepositoryPolicyNotFound."""
+    found = await get(db, account, name)
+    if found.policy is None:
+        raise RepositoryPolicyNotFound(name, account)
+    return found.policy
+
+
+async def delete_policy(db: Database, account: str, name: str) -> str:
+    """Remove the policy and return its text. Errors: RepositoryNotFound, RepositoryPolicyNotFound."""
+
+    async def work(tx: Transaction) -> str:
+        text = await get_policy(tx, account, name)
+        found = await get(tx, account, name)
+        await store.set_policy(tx, found.id, None)
+        return text
+
+    return await db.write(work)
+
+
+async def tags(db: Reader, account: str, name: str) -> dict[str, str]:
+    """Return the resource tags. Errors: RepositoryNotFound."""
+    found = await get(db, account, name)
+    return await store.tags(db, found.id)
+
+
+async def tag(db: Database, account: str, name: str, added: Mapping[str, str]) -> None:
+    """Add or change resource tags. Errors: RepositoryNotFound, InvalidTagParameter, TooManyTags."""
+
+    async def work(tx: Transaction) -> None:
+        found = await get(tx, account, name)
+        rules.check_tags(await store.tags(tx, found.id), added)
+        for key, value in added.items():
+            await store.put_tag(tx, found.id, key, value)
+
+    await db.write(work)
+
+
+async def untag(db: Database, account: str, name: str, keys: Sequence[str]) -> None:
+    """Remove resource tags; keys that are not there are ignored. Errors: RepositoryNotFound."""
+
+    async def work(tx: Transaction) -> None:
+        found = await get(tx, account, name)
+        for key in keys:
+            await store.remove_tag(tx, found.id, key)
+
+    await db.write(work)

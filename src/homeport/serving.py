@@ -1,0 +1,152 @@
+"""The process: sockets, worker processes, signals, drain. Knows nothing of what is served."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+
+from aiohttp import web
+
+from homeport.app import build_region, migrate
+from homeport.config import Settings
+from homeport.dispatch import Dispatch, Request
+from homeport.telemetry import configure_logs, log, serve_metrics
+from homeport.wire.connection import Server
+from homeport.workers.schedule import Schedule
+
+_BACKLOG = 1024
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status. Errors: OSError when the port is taken."""
+    configure_logs(settings.log_format)
+    tls = _tls(settings)
+    migrate(settings)
+    listener = _listen(settings)
+    if settings.workers == 1:
+        return asyncio.run(_serve(settings, listener, tls, 0))
+    return _supervise(settings, listener, tls)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise SystemExit(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
+            "Choose another port with --port or HOMEPORT_PORT."
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None and settings.tls_key is None:
+        return None
+    if settings.tls_certificate is None or settings.tls_key is None:
+        raise SystemExit("TLS needs both --tls-certificate and --tls-key.")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise SystemExit(f"The TLS certificate or key cannot be used: {error}") from error
+    return context
+
+
+async def _serve(settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None, worker: int) -> int:
+    region = build_region(settings)
+    dispatch = Dispatch(region)
+    server = Server(
+        dispatch,
+        request_factory=lambda message, payload, protocol, writer, task: Request(
+            message, payload, protocol, writer, task, asyncio.get_running_loop()
+        ),
+    )
+    runner = web.ServerRunner(server, handle_signals=False)
+    await runner.setup()
+    site = web.SockSite(runner, listener, ssl_context=tls, backlog=_BACKLOG)
+    await site.start()
+    if settings.metrics_port:
+        serve_metrics(settings.metrics_port + worker)
+    schedule = Schedule(region)
+    if worker == 0:
+        schedule.start()
+    stop = asyncio.Event()
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    url = f"{'https' if tls else 'http'}://{shown}:{port}"
+    log.info("serving", url=url, region=region.name, account=region.account, worker=worker, pid=os.getpid())
+    await stop.wait()
+    log.info("draining", worker=worker)
+    dispatch.draining = True
+    await site.stop()
+    for connection in server.connections:
+        connection.keep_alive(False)
+        if connection._current_request is None:
+            connection.close()
+    try:
+        async with asyncio.timeout(settings.drain_seconds):
+            await dispatch.idle()
+    except TimeoutError:
+        log.warning("drain_timeout", seconds=settings.drain_seconds)
+    await server.shutdown(1.0)
+    await runner.cleanup()
+    await schedule.stop()
+    await region.db.close()
+    region.threads.close()
+    log.info("stopped", worker=worker)
+    return 0
+
+
+def _supervise(settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
+    """Keep `settings.workers` processes on one listening socket; a worker that dies is replaced."""
+    running: dict[int, int] = {}
+    stopping = False
+
+    def start(worker: int) -> None:
+        pid = os.fork()
+        if pid:
+            running[pid] = worker
+            return
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        status = 1
+        try:
+            status = asyncio.run(_serve(settings, listener, tls, worker))
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+        for pid in running:
+            os.kill(pid, signal.SIGTERM)
+
+    for number in _STOP_SIGNALS:
+        signal.signal(number, stop)
+    for worker in range(settings.workers):
+        start(worker)
+    while running:
+        pid, status = os.wait()
+        worker = running.pop(pid)
+        if not stopping:
+            log.error("worker_died", worker=worker, status=os.waitstatus_to_exitcode(status))
+            time.sleep(1)  # a worker that cannot start must not spin
+            if not stopping:
+                start(worker)
+    return 0

@@ -1,0 +1,247 @@
+"""Use cases of uploads. The order of steps is architecture.md section 4, "Push of a blob"; do not change it lightly.
+
+Callers have authorised already. Bytes move in `receiving.py`; here rows decide what they mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from homeport.blobs.port import BlobStore, StorageKey, new_storage_key
+from homeport.database.engine import Database, Reader, Transaction
+from homeport.kernel import limits
+from homeport.kernel.digests import Digest
+from homeport.kernel.errors import (
+    DigestInvalid,
+    EmptyUpload,
+    LayerAlreadyExists,
+    LayerPartTooSmall,
+    LimitExceeded,
+    RangeInvalid,
+    RepositoryNotFound,
+    UploadNotFound,
+)
+from homeport.repositories import service as repositories
+from homeport.repositories.model import Repository
+from homeport.uploads import store
+from homeport.uploads.hashing import RunningHashes, digest_of_stored
+from homeport.uploads.model import Blob, Upload
+from homeport.uploads.receiving import Receiving
+
+
+class Uploads:
+    """What the use cases share in one process: the bytes, the running hashes, and which uploads are being written."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self.blobs = blobs
+        self.hashes = RunningHashes()
+        self._busy: set[str] = set()
+
+    def receive(self, upload: Upload) -> Receiving:
+        """Begin to take bytes for `upload`; `done` must follow. Blocking.
+
+        Errors: RangeInvalid when another request is writing to it now.
+        """
+        if upload.id in self._busy:
+            raise RangeInvalid("Another request is writing to this upload", upload.offset)
+        self._busy.add(upload.id)
+        try:
+            return Receiving(self.blobs, self.hashes, upload)
+        except BaseException:
+            self._busy.discard(upload.id)
+            raise
+
+    def done(self, upload: Upload) -> None:
+        """The request that received bytes is over."""
+        self._busy.discard(upload.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an upload belongs: the repository, and the principal who may continue it."""
+
+    repository: Repository
+    principal: str
+
+
+async def start(db: Database, now: datetime, place: Place) -> Upload:
+    """Open an upload; its row is durable before the first byte comes.
+
+    Errors: LimitExceeded when the principal has too many open, RepositoryNotFound.
+    """
+    upload_id, key = str(uuid.uuid4()), new_storage_key()
+    repository = place.repository
+
+    async def work(tx: Transaction) -> None:
+        await repositories.get(tx, repository.account, repository.name)
+        if await store.count_open(tx, place.principal) >= limits.UPLOADS_PER_PRINCIPAL:
+            raise LimitExceeded(
+                f"{limits.UPLOADS_PER_PRINCIPAL} uploads are open already. Finish or cancel some, or wait: "
+                "an upload without progress is removed after 24 hours"
+            )
+        await store.add(tx, upload_id, repository.id, place.principal, key, now)
+
+    await db.write(work)
+    return Upload(upload_id, repository.id, place.principal, key, 0, 0, 0, 0)
+
+
+async def find(db: Reader, place: Place, upload_id: str) -> Upload:
+    """Return the open upload. Errors: UploadNotFound, also for uploads of others."""
+    found = await store.find(db, upload_id, place.repository.id, place.principal)
+    if found is None:
+        raise UploadNotFound(
+            f"The upload with id '{upload_id[:64]}' does not exist in the repository with name "
+            f"'{place.repository.name}' in the registry with id '{place.repository.account}'"
+        )
+    return found
+
+
+async def advance(db: Database, now: datetime, received: Receiving, *, small_part: bool = False) -> Upload:
+    """Acknowledge the bytes that `received` wrote. Errors: RangeInvalid when another node was faster."""
+    seen = received.upload
+    advanced = replace(
+        seen,
+        offset=received.offset,
+        version=seen.version + 1,
+        parts=seen.parts + 1,
+        small_parts=2 if seen.small_parts else int(small_part),
+    )
+
+    async def work(tx: Transaction) -> None:
+        if not await store.advance(tx, seen, advanced.offset, advanced.small_parts, now):
+            raise RangeInvalid("Another request has written to this upload", seen.offset)
+
+    await db.write(work)
+    received.keep_hash()
+    return advanced
+
+
+async def finish(
+    db: Database, uploads: Uploads, now: datetime, place: Place, received: Receiving, digest: Digest
+) -> Blob:
+    """Turn the received bytes into a blob of the repository.
+
+    Errors: DigestInvalid when the bytes have another digest (the upload is removed), UploadNotFound and
+    RepositoryNotFound when it or the repository went away meanwhile.
+    """
+    upload, size = received.upload, received.offset
+    loop = asyncio.get_running_loop()
+    received.close()
+    known = received.sha256() if digest.algorithm == "sha256" else None
+    if known is not None:
+        found = Digest(f"sha256:{known}")
+    else:
+        found = await loop.run_in_executor(
+            None, digest_of_stored, uploads.blobs, upload.storage_key, digest.algorithm
+        )
+    if found != digest:
+        await cancel(db, uploads, now, upload)
+        raise DigestInvalid(f"The uploaded bytes have the digest {found}, not {digest}")
+    await loop.run_in_executor(None, uploads.blobs.finish, upload.storage_key, size)
+
+    async def work(tx: Transaction) -> bool:
+        if not await store.close(tx, upload):
+            raise UploadNotFound(f"The upload with id '{upload.id}' was finished or cancelled meanwhile")
+        present = await repositories.find(tx, place.repository.account, place.repository.name)
+        if present is None or present.id != upload.repository_id:
+            raise RepositoryNotFound(place.repository.name, place.repository.account)
+        added = await store.add_blob(tx, digest, size, upload.storage_key, now)
+        if not added:
+            await store.add_tombstone(tx, upload.storage_key, now)
+        await store.link(tx, upload.repository_id, digest, now)
+        return added
+
+    if not await db.write(work):
+        await _remove_bytes(db, uploads.blobs, upload.storage_key)
+    uploads.hashes.drop(upload.id)
+    return Blob(digest, size, upload.storage_key)
+
+
+async def finish_parts(
+    db: Database, uploads: Uploads, now: datetime, place: Place, upload: Upload, digest: Digest
+) -> Blob:
+    """`finish` as CompleteLayerUpload wants it.
+
+    Errors: those of `finish`, EmptyUpload, LayerPartTooSmall, LayerAlreadyExists.
+    """
+    if not upload.parts:
+        raise EmptyUpload(f"The upload with id '{upload.id}' does not contain any layer parts")
+    if upload.small_parts == 2:
+        raise LayerPartTooSmall(
+            f"Layer parts except the last one must have at least {limits.LAYER_PART_MIN_BYTES} bytes"
+        )
+    if await store.find_blob(db, place.repository.id, digest):
+        await cancel(db, uploads, now, upload)
+        raise LayerAlreadyExists(
+            f"The layer with digest '{digest}' already exists in the repository with name "
+            f"'{place.repository.name}' in registry with id '{place.repository.account}'"
+        )
+    with uploads.receive(upload) as received:
+        try:
+            return await finish(db, uploads, now, place, received, digest)
+        finally:
+            uploads.done(upload)
+
+
+async def cancel(db: Database, uploads: Uploads, now: datetime, upload: Upload) -> None:
+    """Remove an upload and its bytes; nothing happens when somebody else finished or changed it first."""
+
+    async def work(tx: Transaction) -> bool:
+        closed = await store.close(tx, upload)
+        if closed:
+            await store.add_tombstone(tx, upload.storage_key, now)
+        return closed
+
+    if await db.write(work):
+        uploads.hashes.drop(upload.id)
+        await _remove_bytes(db, uploads.blobs, upload.storage_key)
+
+
+async def mount(
+    db: Database, now: datetime, target: Repository, source: Repository, digest: Digest
+) -> Blob | None:
+    """Let `target` hold a blob of `source` without moving bytes; None when `source` does not hold it."""
+
+    async def work(tx: Transaction) -> Blob | None:
+        found = await store.find_blob(tx, source.id, digest)
+        if found is not None:
+            await repositories.get(tx, target.account, target.name)
+            await store.link(tx, target.id, digest, now)
+        return found
+
+    return await db.write(work)
+
+
+async def blob(db: Reader, repository: Repository, digest: Digest) -> Blob | None:
+    """Return a blob that the repository holds, or None."""
+    return await store.find_blob(db, repository.id, digest)
+
+
+async def sweep(db: Database, uploads: Uploads, now: datetime) -> int:
+    """Remove uploads without progress for a day, and bytes whose tombstone is due; return how many of both.
+
+    Runs at start and then every few minutes, in batches, until nothing is due.
+    """
+    removed = 0
+    before = now - timedelta(seconds=limits.UPLOAD_AGE_SECONDS)
+    while batch := await store.stale(db, before, 100):
+        for upload in batch:
+            await cancel(db, uploads, now, upload)
+        removed += len(batch)
+    while keys := await store.due_tombstones(db, now, 100):
+        for key in keys:
+            await _remove_bytes(db, uploads.blobs, key)
+        removed += len(keys)
+    return removed
+
+
+async def _remove_bytes(db: Database, blobs: BlobStore, storage_key: StorageKey) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, blobs.discard, storage_key)
+
+    async def work(tx: Transaction) -> None:
+        await store.remove_tombstone(tx, storage_key)
+
+    await db.write(work)

@@ -1,0 +1,184 @@
+"""All SQL about uploads and blobs: rows in, values out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_if_new
+
+from homeport.blobs.port import StorageKey
+from homeport.database.engine import Reader, Row, Statement, Transaction
+from homeport.database.tables import blob, repository_blob, tombstone, upload
+from homeport.kernel.clock import to_micros
+from homeport.uploads.model import Blob, Upload
+
+_columns = select(
+    upload.c.id,
+    upload.c.repository_id,
+    upload.c.principal,
+    upload.c.storage_key,
+    upload.c.offset,
+    upload.c.version,
+    upload.c.parts,
+    upload.c.small_parts,
+)
+_find = Statement(
+    _columns.where(
+        upload.c.id == bindparam("upload"),
+        upload.c.repository_id == bindparam("repository"),
+        upload.c.principal == bindparam("principal"),
+    )
+)
+_stale = Statement(
+    _columns.where(upload.c.touched_at < bindparam("before"))
+    .order_by(upload.c.touched_at)
+    .limit(bindparam("count"))
+)
+_open = Statement(select(func.count()).where(upload.c.principal == bindparam("principal")))
+_insert = Statement(
+    insert(upload).values(
+        id=bindparam("upload"),
+        repository_id=bindparam("repository"),
+        principal=bindparam("principal"),
+        storage_key=bindparam("storage_key"),
+        offset=0,
+        version=0,
+        parts=0,
+        small_parts=0,
+        created_at=bindparam("now"),
+        touched_at=bindparam("now"),
+    )
+)
+_at_version = (upload.c.id == bindparam("upload"), upload.c.version == bindparam("seen"))
+_advance = Statement(
+    update(upload)
+    .where(*_at_version)
+    .values(
+        offset=bindparam("to"),
+        version=upload.c.version + 1,
+        parts=upload.c.parts + 1,
+        small_parts=bindparam("small"),
+        touched_at=bindparam("now"),
+    )
+)
+_close = Statement(delete(upload).where(*_at_version))
+_insert_blob = Statement(
+    insert_if_new(blob)
+    .values(
+        digest=bindparam("digest"),
+        size=bindparam("size"),
+        storage_key=bindparam("storage_key"),
+        created_at=bindparam("now"),
+    )
+    .on_conflict_do_nothing()
+)
+_link = Statement(
+    insert_if_new(repository_blob)
+    .values(repository_id=bindparam("repository"), digest=bindparam("digest"), linked_at=bindparam("now"))
+    .on_conflict_do_nothing()
+)
+_blob_columns = select(blob.c.digest, blob.c.size, blob.c.storage_key)
+_blob = Statement(
+    _blob_columns.join(repository_blob, repository_blob.c.digest == blob.c.digest).where(
+        repository_blob.c.repository_id == bindparam("repository"),
+        repository_blob.c.digest == bindparam("digest"),
+    )
+)
+_insert_tombstone = Statement(
+    insert_if_new(tombstone)
+    .values(storage_key=bindparam("storage_key"), delete_after=bindparam("after"))
+    .on_conflict_do_nothing()
+)
+_due = Statement(
+    select(tombstone.c.storage_key)
+    .where(tombstone.c.delete_after <= bindparam("now"))
+    .order_by(tombstone.c.delete_after)
+    .limit(bindparam("count"))
+)
+_bury = Statement(delete(tombstone).where(tombstone.c.storage_key == bindparam("storage_key")))
+
+
+def _value(row: Row) -> Upload:
+    return Upload(row[0], row[1], row[2], StorageKey(row[3]), row[4], row[5], row[6], row[7])
+
+
+async def find(db: Reader, upload_id: str, repository: int, principal: str) -> Upload | None:
+    """Return the upload, None unless it is of this repository and this principal."""
+    row = await db.first(_find, upload=upload_id, repository=repository, principal=principal)
+    return _value(row) if row else None
+
+
+async def stale(db: Reader, before: datetime, count: int) -> list[Upload]:
+    """Return up to `count` uploads that nothing was added to since `before`, oldest first."""
+    return [_value(row) for row in await db.all(_stale, before=to_micros(before), count=count)]
+
+
+async def count_open(db: Reader, principal: str) -> int:
+    """Count the open uploads of a principal."""
+    row = await db.first(_open, principal=principal)
+    return int(row[0]) if row else 0
+
+
+async def add(
+    tx: Transaction, upload_id: str, repository: int, principal: str, storage_key: str, now: datetime
+) -> None:
+    """Insert an upload without bytes."""
+    await tx.run(
+        _insert,
+        upload=upload_id,
+        repository=repository,
+        principal=principal,
+        storage_key=storage_key,
+        now=to_micros(now),
+    )
+
+
+async def advance(tx: Transaction, seen: Upload, to: int, small_parts: int, now: datetime) -> bool:
+    """Move the offset to `to`; false when somebody else changed the upload since `seen`."""
+    changed = await tx.run(
+        _advance,
+        upload=seen.id,
+        seen=seen.version,
+        to=to,
+        small=small_parts,
+        now=to_micros(now),
+    )
+    return changed == 1
+
+
+async def close(tx: Transaction, seen: Upload) -> bool:
+    """Delete the upload row; false when somebody else changed the upload since `seen`."""
+    return await tx.run(_close, upload=seen.id, seen=seen.version) == 1
+
+
+async def add_blob(tx: Transaction, digest: str, size: int, storage_key: str, now: datetime) -> bool:
+    """Insert a blob; false when its digest is known already, under another storage key."""
+    added = await tx.run(_insert_blob, digest=digest, size=size, storage_key=storage_key, now=to_micros(now))
+    return added == 1
+
+
+async def link(tx: Transaction, repository: int, digest: str, now: datetime) -> bool:
+    """Let the repository hold the blob; false when it did already."""
+    return await tx.run(_link, repository=repository, digest=digest, now=to_micros(now)) == 1
+
+
+async def find_blob(db: Reader, repository: int, digest: str) -> Blob | None:
+    """Return a blob of this repository, or None."""
+    row = await db.first(_blob, repository=repository, digest=digest)
+    return Blob(row[0], row[1], StorageKey(row[2])) if row else None
+
+
+async def add_tombstone(tx: Transaction, storage_key: str, after: datetime) -> None:
+    """Mark bytes that nothing refers to for deletion after `after`."""
+    await tx.run(_insert_tombstone, storage_key=storage_key, after=to_micros(after))
+
+
+async def due_tombstones(db: Reader, now: datetime, count: int) -> list[StorageKey]:
+    """Return up to `count` storage keys whose time has come."""
+    return [StorageKey(row[0]) for row in await db.all(_due, now=to_micros(now), count=count)]
+
+
+async def remove_tombstone(tx: Transaction, storage_key: str) -> None:
+    """Forget a tombstone after its bytes are gone."""
+    await tx.run(_bury, storage_key=storage_key)

@@ -1,0 +1,1 @@
+"""The same services, called by the clock."""

@@ -1,0 +1,59 @@
+"""What happens by itself: pull times are written, stale uploads and unreferenced bytes are removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from homeport.kernel.errors import Unavailable
+from homeport.region import Region
+from homeport.telemetry import SWEPT, log
+from homeport.uploads import service as uploads
+
+_FLUSH_SECONDS = 5.0
+_SWEEP_SECONDS = 300.0
+
+
+class Schedule:
+    """The periodic work of one process."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin; the first sweep runs at once, so that what a crash left is gone soon after a restart."""
+        self._tasks = [
+            asyncio.create_task(self._every(_FLUSH_SECONDS, self._flush, "flush_pulls")),
+            asyncio.create_task(self._every(_SWEEP_SECONDS, self._sweep, "sweep")),
+        ]
+
+    async def stop(self) -> None:
+        """End, and write what is pending."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._flush()
+        except Unavailable as error:
+            log.warning("flush_pulls_failed", reason=error.message)
+
+    async def _flush(self) -> None:
+        await self._region.pulls.flush(self._region.db)
+
+    async def _sweep(self) -> None:
+        removed = await uploads.sweep(self._region.db, self._region.uploads, self._region.clock.now())
+        if removed:
+            SWEPT.inc(removed)
+            log.info("swept", removed=removed)
+
+    @staticmethod
+    async def _every(seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        while True:
+            try:
+                await work()
+            except Unavailable as error:  # a full disk must not end the schedule
+                log.warning(f"{name}_failed", reason=error.message)
+            except Exception:
+                log.exception(f"{name}_failed")
+            await asyncio.sleep(seconds)
