@@ -32,10 +32,13 @@ def homeport(isolated_environment: None) -> Iterator[Homeport]:
     """A running server shared by the tests of one worker.
 
     For tests that touch only repositories of their own (see `repository`) and leave registry-wide
-    settings alone. Whoever needs more takes `fresh_homeport`.
+    settings alone. Whoever needs more takes `fresh_homeport`. When the last test is done it must end
+    cleanly, without having logged one defect.
     """
     with Homeport() as server:
         yield server
+        server.terminate()
+        assert server.defects == []
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Composition root: settings become adapters, adapters a region, the region fronts. The only file that sees everything."""
+"""Composition root: settings become adapters, adapters a region. The only file that sees every adapter."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from homeport.blobs.faulty import FaultyBlobStore
 from homeport.blobs.files import FileBlobStore
 from homeport.blobs.port import BlobStore
 from homeport.config import Settings
+from homeport.database.engine import Database
+from homeport.database.faulty import FaultyDatabase
 from homeport.database.migrate import migrate_sqlite
 from homeport.database.sqlite import SqliteDatabase
 from homeport.images.pulls import PullLog
@@ -93,7 +95,9 @@ def build_region(settings: Settings) -> Region:
     account, name = AccountId(settings.account), RegionName(settings.region)
     clock = SystemClock()
     sealing = sealer(settings.data)
-    db = SqliteDatabase(settings.data / _DATABASE_FILE)
+    db: Database = SqliteDatabase(settings.data / _DATABASE_FILE)
+    if settings.database_faults:
+        db = FaultyDatabase.from_text(db, settings.database_faults)
     blobs: BlobStore = FileBlobStore(settings.data / "blobs")
     if settings.blob_faults:
         blobs = FaultyBlobStore.from_text(blobs, settings.blob_faults)

@@ -4,6 +4,7 @@ environment (HOMEPORT_...) < command-line options.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,6 +56,9 @@ class Settings(BaseSettings):
     )
     drain_seconds: int = Field(60, ge=0, description="How long transfers under way may take after SIGTERM.")
     blob_faults: str = Field("", description="For fault tests: failures to inject, see blobs/faulty.py.")
+    database_faults: str = Field(
+        "", description="For fault tests: failures to inject, see database/faulty.py."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -90,4 +94,10 @@ def write(settings: Settings) -> None:
         "# Homeport: settings of this data folder. Environment (HOMEPORT_...) and options win over them.\n"
         f'account = "{settings.account}"\nregion = "{settings.region}"\n'
     )
-    (settings.data / FILE).write_text(text)
+    # The file marks a complete folder, so it must appear whole or not at all.
+    draft = settings.data / f"{FILE}.new"
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(settings.data / FILE)

@@ -12,7 +12,7 @@ from homeport.aws.server import AwsFront
 from homeport.kernel.errors import HomeportError
 from homeport.oci.server import OciFront
 from homeport.region import Region
-from homeport.telemetry import ACTIVE, REQUESTS, SECONDS, log
+from homeport.telemetry import ACTIVE, RequestLog, log
 from homeport.wire.connection import Connection
 from homeport.wire.exchange import Exchange
 
@@ -26,6 +26,7 @@ class Dispatch:
         self._region = region
         self._oci = OciFront(region)
         self._aws = AwsFront(region)
+        self._log = RequestLog()
         self.draining = False
         self._active = 0
         self._idle = asyncio.Event()
@@ -96,17 +97,14 @@ class Dispatch:
 
     def _record(self, exchange: Exchange, status: int, seconds: float) -> None:
         request = exchange.request
-        REQUESTS.labels(exchange.front, _label(exchange.operation), str(status)).inc()
-        SECONDS.labels(exchange.front).observe(seconds)
-        log.info(
-            "request",
+        self._log.write(
+            exchange.front,
+            _label(exchange.operation),
+            status,
+            seconds,
             id=exchange.request_id,
-            front=exchange.front,
-            operation=exchange.operation[:64],
             method=request.method,
             path=_path_for_log(exchange.raw_path),
-            status=status,
-            ms=round(seconds * 1000, 2),
             principal=exchange.principal,
             remote=request.remote,
             agent=request.headers.get("User-Agent", "")[:200],

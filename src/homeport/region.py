@@ -1,4 +1,4 @@
-"""What one region is made of. `app.py` puts it together; fronts and workers are given it and make nothing themselves."""
+"""What one region is made of. `app.py` puts it together; fronts and workers are given it and make nothing."""
 
 from __future__ import annotations
 

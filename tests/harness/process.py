@@ -8,9 +8,11 @@ started here are ever signalled. Knows nothing about registries.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +21,15 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 T = TypeVar("T")
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_the_tests() -> None:
+    """In the new process: die when the test process does, even when that is killed (prctl(2))."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class ProgramFailed(AssertionError):
@@ -83,6 +94,8 @@ def finish(
 class Background:
     """A child process in a process group of its own, with its output collected.
 
+    On Linux it ends when the thread that started it does, so start it in the main thread.
+
     Args:
         argv: the command.
         environment: the whole environment of the child; nothing is inherited beside it.
@@ -101,6 +114,7 @@ class Background:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=_end_with_the_tests,
         )
         streams = [stream for stream in (self._process.stdout, self._process.stderr) if stream is not None]
         self._open_streams = len(streams)

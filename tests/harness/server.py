@@ -1,7 +1,7 @@
 """A real Homeport in its own process, on loopback and a data folder of its own.
 
 Nothing of the server is imported here: tests see it as a user does, through its command line, its
-network port and its log. The command line is described in docs/reference/cli.md.
+network port and its log. `homeport COMMAND --help` is the contract that it leans on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 import boto3
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 """How long a server may take to serve, on a busy machine."""
+
+T = TypeVar("T")
 
 LogRecord = dict[str, Any]
 
@@ -265,6 +267,49 @@ class Homeport:
     def log(self) -> list[LogRecord]:
         """Every JSON line of the log since the first start, as objects."""
         return [record for record in map(_record, self.output) if record is not None]
+
+    @property
+    def defects(self) -> list[str]:
+        """Lines that no test should cause: errors that the server logged, and whatever is not a log record."""
+        records = [(line, _record(line)) for line in self.output]
+        return [
+            line
+            for line, record in records
+            if (record is None and line.strip()) or (record and record.get("level") in ("error", "critical"))
+        ]
+
+    def wait_for_log(self, find: Callable[[LogRecord], T | None], what: str, seconds: float = 10) -> T:
+        """Return the first thing that `find` finds in a log record since the last start, past or to come.
+
+        Args:
+            find: given a record, returns what was looked for, or None.
+            what: the thing waited for, in words, for the failure text.
+        """
+
+        def in_line(line: str) -> T | None:
+            record = _record(line)
+            return find(record) if record is not None else None
+
+        return self._running().wait_for(in_line, what, seconds=seconds)
+
+    def requests(self, path: str) -> list[tuple[str, int]]:
+        """Method and status of every logged request so far whose path begins with `path`, in order."""
+        return [
+            (record["method"], record["status"])
+            for record in self.log
+            if record.get("event") == "request" and str(record.get("path")).startswith(path)
+        ]
+
+    def requests_of_push(self, repository: str) -> list[tuple[str, int]]:
+        """Like `requests` for a repository, once the log has the manifest of a push to it."""
+        path = f"/v2/{repository}/"
+
+        def put(record: LogRecord) -> bool | None:
+            here = str(record.get("path")).startswith(f"{path}manifests/")
+            return True if here and record.get("method") == "PUT" else None
+
+        self.wait_for_log(put, f"the manifest pushed to {repository}")
+        return self.requests(path)
 
     # --- Clients ---
 

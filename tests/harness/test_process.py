@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -89,3 +90,28 @@ def test_a_program_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
 
     with pytest.raises(ProgramFailed, match=r"not done after 0\.5 s\n(.|\n)*"):
         finish(argv, ENVIRONMENT, folder=tmp_path, seconds=0.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a process to its parent")
+def test_a_program_does_not_outlive_a_killed_test_run(tmp_path: Path) -> None:
+    run = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from tests.harness.process import Background\n"
+        "code = 'import os, signal; print(os.getpid()); signal.pause()'\n"
+        "program = Background([sys.executable, '-c', code], dict(os.environ), Path.cwd())\n"
+        "print('ready', program.wait_for(lambda line: line, 'its number'))\n"
+        "signal.pause()\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    tests = Background([sys.executable, "-c", run], {**ENVIRONMENT, "PYTHONPATH": str(root)}, tmp_path)
+    program = tests.wait_for(lambda line: number_after("ready ", line), "a started program")
+    watched = os.pidfd_open(program)
+
+    os.kill(tests.pid, signal.SIGKILL)
+    tests.ended()
+
+    # A pidfd becomes readable when its process has ended.
+    ended, _, _ = select.select([watched], [], [], 10)
+    os.close(watched)
+    assert ended == [watched]

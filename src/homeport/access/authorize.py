@@ -1,4 +1,4 @@
-"""The decision of a request: operation row, principal, resource and context go in, permission or AccessDenied comes out."""
+"""The decision of a request: who, what, on which resource, in which context go in; AccessDenied comes out, or not."""
 
 from __future__ import annotations
 
@@ -35,9 +35,14 @@ def require(principal: Principal, operation: Operation, target: Target, context:
 
 def require_action(principal: Principal, action: str, target: Target, context: Context) -> None:
     """Return when `principal` may do `action` on `target`. Errors: AccessDenied with IAM's reason."""
-    asked = dict(context)
-    for key, value in target.tags.items():
-        asked[f"aws:ResourceTag/{key}"] = asked[f"ecr:ResourceTag/{key}"] = value
+    asked = context
+    if target.tags:
+        tags = {
+            f"{prefix}:ResourceTag/{key}": value
+            for key, value in target.tags.items()
+            for prefix in ("aws", "ecr")
+        }
+        asked = {**context, **tags}
     resource = (policies.compiled_repository_policy(target.policy),) if target.policy is not None else ()
     decision = evaluate(
         principal.caller,

@@ -1,1 +1,1 @@
-"""The AWS front: ECR, ECR Public and STS as their clients speak them. Parses, authenticates, translates; decides nothing."""
+"""The AWS front: ECR, ECR Public and STS as clients speak them. Parses, authenticates, translates; decides nothing."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from homeport.access.authenticate import Signed
-from homeport.access.authorize import Target, require, require_action
+from homeport.access.authorize import Context, Target, require, require_action
 from homeport.access.identities import Principal
 from homeport.access.operations import Operation
 from homeport.kernel.errors import RepositoryNotFound
@@ -103,12 +103,12 @@ class Call:
         bound = {key: value for key, value in self.params.items() if key not in ("nextToken", "maxResults")}
         return hashlib.sha256(json.dumps(bound, sort_keys=True, default=str).encode()).hexdigest()
 
-    def _context(self, tags: Mapping[str, str] | None = None) -> dict[str, str | tuple[str, ...]]:
+    def _context(self, tags: Mapping[str, str] | None = None) -> Context:
         context = self.exchange.context(self.region.name, self.now)
-        if tags:
-            context["aws:TagKeys"] = tuple(tags)
-            context.update({f"aws:RequestTag/{key}": value for key, value in tags.items()})
-        return context
+        if not tags:
+            return context
+        asked = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+        return {**context, **asked, "aws:TagKeys": tuple(tags)}
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

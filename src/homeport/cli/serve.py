@@ -53,12 +53,13 @@ def _next_steps(found: Settings) -> None:
     host = "localhost" if found.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else found.host  # noqa: S104
     scheme = "https" if found.tls_certificate else "http"
     endpoint = f"{scheme}://{host}:{found.port}"
-    click.echo(f"""
+    click.echo(rf"""
 In another terminal (the AWS command line reads these):
 
   export AWS_ACCESS_KEY_ID=...  AWS_SECRET_ACCESS_KEY=...   # the two values above
   export AWS_DEFAULT_REGION={found.region}  AWS_ENDPOINT_URL={endpoint}
   aws ecr create-repository --repository-name hello --endpoint-url {endpoint}
-  aws ecr get-login-password --endpoint-url {endpoint} | docker login --username AWS --password-stdin {host}:{found.port}
+  aws ecr get-login-password --endpoint-url {endpoint} \
+    | docker login --username AWS --password-stdin {host}:{found.port}
   docker tag IMAGE {host}:{found.port}/hello:1 && docker push {host}:{found.port}/hello:1
 """)

@@ -12,16 +12,18 @@ import fcntl
 import os
 import queue
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import apsw
 
 from homeport.database.engine import Result, Row, Statement, Work
+from homeport.database.generation import Generation
 from homeport.kernel.errors import StorageFull, Unavailable
 
 _DIALECT = "sqlite"
+_REMEMBERED_BYTES = 8 * 1024 * 1024  # of answers, per process
 _GROUP = 128  # writes that share one fsync at most: bounds how long the first waits for the last
 
 
@@ -85,6 +87,55 @@ class _Queries:
         return row
 
 
+class _RememberingQueries(_Queries):
+    """Answers a repeated query from memory for as long as nothing whatsoever was committed.
+
+    Coherent, not merely fresh: see `generation.py`. A registry is read in bursts of equal questions (who is this,
+    which repository, which manifest has this tag), and a question costs six times its answer from memory.
+    """
+
+    def __init__(self, connection: apsw.Connection, generation: Generation) -> None:
+        super().__init__(connection)
+        self._generation = generation
+        self._known_at = -1
+        self._known: dict[Any, Any] = {}
+        self._bytes = 0
+
+    async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        key = (statement, True, *values.values())
+        known = self._recall(key)
+        if known is None:
+            known = await super().all(statement, **values)
+            self._remember(key, known, known)
+        return list(known)
+
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        key = (statement, False, *values.values())
+        known = self._recall(key)
+        if known is None:
+            row = await super().first(statement, **values)
+            known = () if row is None else row
+            self._remember(key, known, (known,))
+        return known or None
+
+    def _recall(self, key: Any) -> Any:
+        now = self._generation.read()
+        if now != self._known_at:
+            self._known.clear()
+            self._bytes = 0
+            self._known_at = now if now % 2 == 0 else -1
+        return self._known.get(key)
+
+    def _remember(self, key: Any, known: Any, rows: Iterable[Row]) -> None:
+        # Remembered under the generation that was read before the query: a commit since then discards it.
+        if self._known_at < 0:
+            return
+        size = 256 + sum(len(value) for row in rows for value in row if isinstance(value, bytes | str))
+        if size <= _REMEMBERED_BYTES // 16 and self._bytes + size <= _REMEMBERED_BYTES:
+            self._known[key] = known
+            self._bytes += size
+
+
 class _SqliteTransaction(_Queries):
     async def run(self, statement: Statement, /, **values: Any) -> int:
         sql, places = statement.bind(_DIALECT, values)
@@ -115,13 +166,13 @@ class _Job:
             self.future.set_result(self.result)
 
 
-class SqliteDatabase(_Queries):
+class SqliteDatabase(_RememberingQueries):
     """The embedded metadata store. Reads belong to the event loop's thread."""
 
     def __init__(self, path: Path) -> None:
         """Open `path` for reading and start the writer. Errors: Unavailable."""
         self._writer_connection = connect(path)
-        super().__init__(connect(path, readonly=True))
+        super().__init__(connect(path, readonly=True), Generation(path.with_suffix(".generation")))
         self._lock_file = os.open(
             path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
@@ -150,6 +201,7 @@ class SqliteDatabase(_Queries):
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
         self._connection.close()
         self._writer_connection.close()
+        self._generation.close()
         os.close(self._lock_file)
 
     def _write_groups(self) -> None:
@@ -171,6 +223,7 @@ class SqliteDatabase(_Queries):
     def _write_group(self, group: list[_Job]) -> None:
         connection = self._writer_connection
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        self._generation.begin()
         try:
             connection.execute("BEGIN IMMEDIATE")
             transaction = _SqliteTransaction(connection)
@@ -184,6 +237,7 @@ class SqliteDatabase(_Queries):
             for job in group:
                 job.error = job.error or told
         finally:
+            self._generation.end()
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
         for job in group:
             job.loop.call_soon_threadsafe(job.settle)

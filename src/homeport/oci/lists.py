@@ -1,4 +1,4 @@
-"""Tags of a repository and repositories of a registry, by keyset: constant memory, resumable after a name that is gone."""
+"""Tags of a repository and repositories of a registry, by keyset: constant memory, resumable after a lost name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may happen to tags and settings. Pure: no I/O, no clock. ECR User Guide, image-tag-mutability and ecr-using-tags."""
+"""What may happen to tags and settings. Pure: no I/O, no clock. ECR User Guide, image-tag-mutability."""
 
 from __future__ import annotations
 

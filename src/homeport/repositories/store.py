@@ -145,7 +145,7 @@ async def holds_images(db: Reader, repository_id: int) -> bool:
 
 async def tags(db: Reader, repository_id: int) -> dict[str, str]:
     """Return the resource tags, in order of key."""
-    return {key: value for key, value in await db.all(_tags, id=repository_id)}
+    return {row[0]: row[1] for row in await db.all(_tags, id=repository_id)}
 
 
 async def put_tag(tx: Transaction, repository_id: int, key: str, value: str) -> None:
