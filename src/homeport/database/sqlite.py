@@ -8,6 +8,7 @@ fair (two bare writers starve one another). WAL with synchronous=FULL: an acknow
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import queue
@@ -232,7 +233,8 @@ class SqliteDatabase(_RememberingQueries):
             connection.execute("COMMIT")
         except BaseException as error:  # the group as a whole failed: nothing of it is durable
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
+                with contextlib.suppress(apsw.Error):  # then the next BEGIN fails, and its callers are told
+                    connection.execute("ROLLBACK")
             told = _translated(error) if isinstance(error, apsw.Error) else error
             for job in group:
                 job.error = job.error or told
@@ -240,7 +242,8 @@ class SqliteDatabase(_RememberingQueries):
             self._generation.end()
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
         for job in group:
-            job.loop.call_soon_threadsafe(job.settle)
+            with contextlib.suppress(RuntimeError):  # a loop that is closed has nobody waiting
+                job.loop.call_soon_threadsafe(job.settle)
 
     @staticmethod
     def _run(connection: apsw.Connection, transaction: _SqliteTransaction, job: _Job) -> None:

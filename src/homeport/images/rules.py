@@ -14,6 +14,11 @@ from homeport.kernel import limits, media
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import DigestInvalid, ManifestInvalid, TooLarge
 
+_MEMBERS = frozenset(
+    ("schemaVersion", "mediaType", "artifactType", "config", "layers", "blobs", "manifests", "fsLayers", "subject")
+    + ("annotations", "signatures")
+)
+_FOLDED = {name.casefold(): name for name in _MEMBERS}
 _PLACE = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: "
 
 
@@ -31,11 +36,11 @@ def read_manifest(body: bytes, content_type: str | None) -> Manifest:
     document = _load(body)
     announced = media.bare(content_type) if content_type else None
     media_type = _media_type(document, announced)
+    is_index = "manifests" in document
+    if is_index and not document.keys().isdisjoint(("layers", "config", "blobs", "fsLayers")):
+        _refuse("A manifest cannot hold both layers and manifests")
     if media_type in media.SCHEMA1:
         return _schema1(document, media_type)
-    is_index = "manifests" in document
-    if is_index and ("layers" in document or "config" in document or "blobs" in document):
-        _refuse("A manifest cannot hold both layers and manifests")
     if media_type in media.INDEXES and not is_index:
         _refuse("An index needs the member manifests")
     if media_type in media.IMAGES and (is_index or "config" not in document or "layers" not in document):
@@ -74,6 +79,10 @@ def _load(body: bytes) -> dict[str, Any]:
         _refuse("Invalid JSON syntax")
     if not isinstance(document, dict):
         _refuse("Invalid JSON syntax")
+    for key in document:
+        # Many readers take `Layers` for `layers`, and of both the last.
+        if key not in _MEMBERS and key.casefold() in _FOLDED:
+            _refuse(f"The member {_FOLDED[key.casefold()]} is written in another case")
     if _depth(document) > limits.MANIFEST_DEPTH:
         _refuse(f"Nested deeper than {limits.MANIFEST_DEPTH} levels")
     return document
@@ -104,9 +113,14 @@ def _text(document: dict[str, Any], key: str) -> str | None:
     value = document.get(key)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or len(value) > 255:
-        _refuse(f"{key} must be a string of at most 255 characters")
+    if not isinstance(value, str) or len(value) > 255 or not _is_plain(value):
+        _refuse(f"{key} must be a string of at most 255 printable ASCII characters")
     return value
+
+
+def _is_plain(media_type: str) -> bool:
+    """Whether `media_type` holds printable ASCII only (RFC 6838): it is stored, compared and sent as a header."""
+    return media_type.isascii() and media_type.isprintable()
 
 
 def _media_type(document: dict[str, Any], announced: str | None) -> str:
@@ -118,7 +132,7 @@ def _media_type(document: dict[str, Any], announced: str | None) -> str:
         if document.get("schemaVersion") == 1:
             return media.DOCKER_SCHEMA1_SIGNED if "signatures" in document else media.DOCKER_SCHEMA1
         _refuse("The manifest has no mediaType, so imageManifestMediaType is required")
-    if "/" not in found or len(found) > 255 or not found.isascii() or not found.isprintable():
+    if "/" not in found or len(found) > 255 or not _is_plain(found):
         _refuse("The media type is malformed")
     return found
 
@@ -127,7 +141,7 @@ def _descriptor(value: object, place: str) -> Descriptor:
     if not isinstance(value, dict):
         _refuse(f"{place} must be a descriptor")
     media_type, size = value.get("mediaType"), value.get("size")
-    if not isinstance(media_type, str) or not media_type or len(media_type) > 255:
+    if not isinstance(media_type, str) or not 1 <= len(media_type) <= 255 or not _is_plain(media_type):
         _refuse(f"{place} needs a mediaType")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         _refuse(f"{place} needs a size of 0 or more")

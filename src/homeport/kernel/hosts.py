@@ -16,8 +16,6 @@ from functools import lru_cache
 from homeport.kernel.errors import RegistryNotFound
 from homeport.kernel.names import AccountId, Region
 
-_REGISTRY = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([0-9a-z-]{2,25})\.([a-z0-9.-]+)", re.ASCII)
-_API = re.compile(r"(?:api\.)?ecr(?:-fips|-public)?\.([0-9a-z-]{2,25})\.(?:api\.)?([a-z0-9.-]+)", re.ASCII)
 _PORT = re.compile(r":[0-9]{1,5}", re.ASCII)
 
 
@@ -30,20 +28,18 @@ class Hosts:
         self._account = account
         self._suffixes = tuple(suffix.lower().strip(".") for suffix in suffixes)
         self._plain = {"localhost", socket.gethostname().lower(), *self._suffixes}
+        suffix = rf"({'|'.join(map(re.escape, self._suffixes)) or '(?!)'})"
+        self._registry = re.compile(rf"([0-9]{{12}})\.(dkr[.-]ecr(?:-fips)?)\.{region}\.{suffix}", re.ASCII)
+        self._api = re.compile(rf"(?:api\.)?ecr(?:-fips|-public)?\.{region}\.(?:api\.)?{suffix}", re.ASCII)
         self.account_of = lru_cache(maxsize=1024)(self._account_of)
 
     def _account_of(self, host: str) -> AccountId:
         """Return the account whose registry the Host header `host` means. Errors: RegistryNotFound."""
         name, _ = _split(host)
-        match = _REGISTRY.fullmatch(name)
-        if match and match[2] == self._region and match[3] in self._suffixes:
-            return AccountId(match[1])
-        api = _API.fullmatch(name)
-        if (
-            name in self._plain
-            or _is_address(name)
-            or (api and api[1] == self._region and api[2] in self._suffixes)
-        ):
+        registry = self._registry.fullmatch(name)
+        if registry:
+            return AccountId(registry[1])
+        if name in self._plain or _is_address(name) or self._api.fullmatch(name):
             return self._account
         raise RegistryNotFound(
             f"Could not resolve registry id from host {name[:128]}. "
@@ -53,13 +49,12 @@ class Hosts:
     def registry_host(self, host: str, account: str) -> str:
         """Return the host (and port) of `account`'s registry, in the family of the host that the client used."""
         name, port = _split(host)
-        used = _REGISTRY.fullmatch(name) or _API.fullmatch(name)
-        if used is None and account == self._account:
+        registry, api = self._registry.fullmatch(name), self._api.fullmatch(name)
+        if registry is None and api is None and account == self._account:
             return host
-        suffix = (
-            used[used.re.groups] if used is not None else self._suffixes[0] if self._suffixes else "localhost"
-        )
-        return f"{account}.dkr.ecr.{self._region}.{suffix}{port}"
+        label = registry[2] if registry else "dkr.ecr"
+        suffix = registry[3] if registry else api[1] if api else next(iter(self._suffixes), "localhost")
+        return f"{account}.{label}.{self._region}.{suffix}{port}"
 
 
 def _split(host: str) -> tuple[str, str]:
@@ -72,7 +67,10 @@ def _split(host: str) -> tuple[str, str]:
 
 def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        if name.startswith("[") and name.endswith("]"):
+            # A zone (`fe80::1%...`) may hold any character, and the host is echoed in answers.
+            return ipaddress.IPv6Address(name[1:-1]).scope_id is None
+        ipaddress.IPv4Address(name)
     except ValueError:
         return False
     return True

@@ -85,10 +85,16 @@ def _name(segments: list[str]) -> RepositoryName:
 
 
 def query(raw_query: str) -> Mapping[str, str]:
-    """Return the query as a mapping. Errors: NameInvalid when a key comes twice (two readers might disagree)."""
+    """Return the query as a mapping.
+
+    Errors: NameInvalid when a key comes twice (two readers might disagree) or there are more than 32.
+    """
     if not raw_query:
         return {}
-    pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=32)
+    try:
+        pairs = parse_qsl(raw_query, keep_blank_values=True, max_num_fields=32)
+    except ValueError:
+        raise NameInvalid("The query has more than 32 parameters") from None
     together = dict(pairs)
     if len(together) != len(pairs):
         raise NameInvalid("A query parameter appears twice")

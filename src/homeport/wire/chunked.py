@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
+_LINE_BYTES = 4096  # longest chunk header or trailer line, without its CRLF
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
-_LINE_BYTES = 4096  # longest chunk header or trailer line
 _TRAILER_BYTES = 16384  # all trailers together
 
 
@@ -59,7 +59,7 @@ class ChunkDecoder:
         return slices, at
 
     def _size(self, view: memoryview, at: int) -> int:
-        match = _SIZE.match(view, at)
+        match = _SIZE.match(view, at, at + _LINE_BYTES + 2)
         if match is None:
             self._must_be_partial(view, at)
             return 0
@@ -68,7 +68,7 @@ class ChunkDecoder:
         return match.end() - at
 
     def _trailer(self, view: memoryview, at: int) -> int:
-        line = bytes(view[at : at + _LINE_BYTES + 1])
+        line = bytes(view[at : at + _LINE_BYTES + 2])
         end = line.find(b"\r\n")
         if end < 0:
             self._must_be_partial(view, at)
@@ -82,6 +82,6 @@ class ChunkDecoder:
         return end + 2
 
     def _must_be_partial(self, view: memoryview, at: int) -> None:
-        line = bytes(view[at : at + _LINE_BYTES + 1])
-        if b"\n" in line or len(line) > _LINE_BYTES:
+        line = bytes(view[at : at + _LINE_BYTES + 2])
+        if b"\n" in line or len(line) == _LINE_BYTES + 2:
             raise ChunkError("A chunk header is malformed.")

@@ -40,7 +40,9 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
             drawn[base] = set()
         drawn[base].update(words)
 
-    real = {kind.__name__: {child.__name__ for child in below(kind)} for kind in HomeportError.__subclasses__()}
+    real = {
+        kind.__name__: {child.__name__ for child in below(kind)} for kind in HomeportError.__subclasses__()
+    }
 
     assert drawn == {name: children for name, children in real.items() if hasattr(errors, name)}
 
@@ -78,7 +80,8 @@ def test_both_fronts_have_an_answer_for_every_failure(kind: type[HomeportError],
 def test_a_failure_carries_one_sentence_that_a_client_may_read(make: Callable[[], HomeportError]) -> None:
     error = make()
 
-    assert error.message and error.message == str(error)
+    assert error.message
+    assert str(error) == error.message
     assert "\n" not in error.message
 
 

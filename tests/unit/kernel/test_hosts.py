@@ -119,7 +119,9 @@ def test_a_client_is_sent_to_the_family_of_hosts_that_it_used(used: str, expecte
     assert hosts().registry_host(used, HOME) == expected
 
 
-@pytest.mark.parametrize("used", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "api.ecr.eu-west-1.localhost:5000"])
+@pytest.mark.parametrize(
+    "used", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "api.ecr.eu-west-1.localhost:5000"]
+)
 def test_another_accounts_registry_always_gets_a_host_that_names_it(used: str) -> None:
     host = hosts().registry_host(used, OTHER)
 
@@ -128,7 +130,9 @@ def test_another_accounts_registry_always_gets_a_host_that_names_it(used: str) -
 
 
 @pytest.mark.parametrize("suffix", ["localhost", "api.example.com", "registry.example"])
-@pytest.mark.parametrize("form", ["{s}", "{s}:5000", "api.ecr.eu-west-1.{s}", "ecr.eu-west-1.{s}:1", "{a}.dkr-ecr.eu-west-1.{s}"])
+@pytest.mark.parametrize(
+    "form", ["{s}", "{s}:5000", "api.ecr.eu-west-1.{s}", "ecr.eu-west-1.{s}:1", "{a}.dkr-ecr.eu-west-1.{s}"]
+)
 @pytest.mark.parametrize("account", [HOME, OTHER])
 def test_the_host_that_a_client_is_given_leads_back_to_the_same_registry(
     suffix: str, form: str, account: AccountId

@@ -1,0 +1,33 @@
+"""What the API tests share: the administrator's client and other people to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.harness.server import Credentials, Homeport
+
+
+@pytest.fixture(scope="session")
+def ecr(homeport: Homeport) -> Any:
+    """The administrator's client of the shared server."""
+    return homeport.client()
+
+
+@pytest.fixture(scope="session")
+def account(homeport: Homeport) -> str:
+    """The id of the administrator's registry."""
+    return homeport.credentials.account_id
+
+
+@pytest.fixture(scope="session")
+def stranger(homeport: Homeport) -> Credentials:
+    """A user of the administrator's account who has no policy at all."""
+    return homeport.user("stranger", None)
+
+
+@pytest.fixture(scope="session")
+def neighbour(homeport: Homeport) -> Credentials:
+    """The administrator of another account on the same server."""
+    return homeport.account()

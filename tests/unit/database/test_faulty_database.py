@@ -1,0 +1,110 @@
+"""The database that fails on purpose fails exactly as its plan says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homeport.database.engine import Result, Row, Statement, Transaction, Work
+from homeport.database.faulty import _ACTIONS, Fault, FaultyDatabase, faults_from_text
+from homeport.kernel.errors import StorageFull, Unavailable
+
+
+class Recording:
+    """A database that only notes which units ran."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.closed = False
+
+    async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        return [(1,)]
+
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        return (1,)
+
+    async def write(self, work: Work[Result]) -> Result:
+        return await work(self)  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Killed(BaseException):
+    """Stands in for the end of the process."""
+
+
+def outcomes(plan: str, writes: int) -> tuple[list[str], list[int]]:
+    """How each of some writes ended under a plan, and which of them were done."""
+    inner = Recording()
+
+    def kill() -> None:
+        raise Killed
+
+    db = FaultyDatabase(inner, faults_from_text(plan), kill=kill)
+    ended = []
+
+    async def scenario() -> None:
+        for number in range(1, writes + 1):
+
+            async def work(_: Transaction, number: int = number) -> None:
+                inner.done.append(number)
+
+            try:
+                await db.write(work)
+                ended.append("ok")
+            except (Killed, StorageFull, Unavailable) as error:
+                ended.append(type(error).__name__)
+
+    asyncio.run(scenario())
+    return ended, inner.done
+
+
+@pytest.mark.parametrize(
+    ("plan", "ended", "done"),
+    [
+        ("", ["ok", "ok", "ok"], [1, 2, 3]),
+        ("write:2:full", ["ok", "StorageFull", "ok"], [1, 3]),
+        ("write:2+:unavailable", ["ok", "Unavailable", "Unavailable"], [1]),
+        ("write:*:kill-before", ["Killed", "Killed", "Killed"], []),
+        ("write:1:kill-after,write:3:unavailable-after", ["Killed", "ok", "Unavailable"], [1, 2, 3]),
+    ],
+)
+def test_a_plan_decides_which_writes_fail_and_whether_they_were_done(
+    plan: str, ended: list[str], done: list[int]
+) -> None:
+    assert outcomes(plan, 3) == (ended, done)
+
+
+def test_reads_and_closing_pass_through() -> None:
+    inner = Recording()
+    db = FaultyDatabase.from_text(inner, "write:*:full")
+    statement: Any = object()
+
+    async def scenario() -> tuple[list[Row], Row | None]:
+        found = await db.all(statement), await db.first(statement)
+        await db.close()
+        return found
+
+    assert asyncio.run(scenario()) == ([(1,)], (1,))
+    assert inner.closed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["write", "write:1", "write:0:full", "read:1:full", "write:1:flip", "write:1:full,", " write:1:full"],
+)
+def test_a_text_that_is_not_a_plan_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        faults_from_text(text)
+
+
+@given(st.sampled_from(list(_ACTIONS)), st.integers(1, 999_999_999), st.booleans())
+def test_every_fault_can_be_written_as_text(action: str, first: int, onwards: bool) -> None:
+    text = f"write:{first}{'+' if onwards else ''}:{action}"
+
+    assert faults_from_text(text) == (Fault(first, onwards, action),)
