@@ -20,7 +20,7 @@ _CLIENT_LEFT = 499  # for the log only: the client went away before the answer
 
 
 class Dispatch:
-    """Answers requests of one region, and knows when none is under way."""
+    """Answers the requests of one region, and knows when none is under way."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
@@ -30,11 +30,13 @@ class Dispatch:
         self.draining = False
         self._active = 0
         self._idle = asyncio.Event()
-        self._idle.set()
+        ACTIVE.set_function(lambda: self._active)
 
-    async def idle(self) -> None:
-        """Return when no request is under way."""
-        await self._idle.wait()
+    async def drain(self) -> None:
+        """Close connections after their present request from now on; return when no request is under way."""
+        self.draining = True
+        if self._active:
+            await self._idle.wait()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever happens; the body is released and the outcome logged."""
@@ -42,8 +44,6 @@ class Dispatch:
         exchange = Exchange.of(request)
         request["exchange"] = exchange
         self._active += 1
-        self._idle.clear()
-        ACTIVE.inc()
         status = _CLIENT_LEFT
         try:
             response = await self._route(exchange)
@@ -62,9 +62,8 @@ class Dispatch:
             if isinstance(connection, Connection):
                 connection.release()
             self._active -= 1
-            if not self._active:
+            if self.draining and not self._active:
                 self._idle.set()
-            ACTIVE.dec()
             self._record(exchange, status, perf_counter() - began)
 
     async def _route(self, exchange: Exchange) -> web.StreamResponse:
@@ -111,19 +110,17 @@ class Dispatch:
         )
 
 
-class Request(web.BaseRequest):
-    """A request whose answers carry what every answer of ours carries."""
-
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        headers = response.headers
-        exchange = self.get("exchange")
-        if isinstance(exchange, Exchange):
-            headers["x-amzn-RequestId"] = exchange.request_id
-            if exchange.raw_path.startswith("/v2"):
-                headers["Docker-Distribution-Api-Version"] = "registry/2.0"
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["Server"] = "homeport"
+def complete_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Add what every answer of ours carries; called for each answer just before its head is sent."""
+    headers = response.headers
+    exchange = request.get("exchange")
+    if isinstance(exchange, Exchange):
+        headers["x-amzn-RequestId"] = exchange.request_id
+        if exchange.front == "oci":
+            headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["Server"] = "homeport"
 
 
 def _label(operation: str) -> str:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from homeport.app import build_region, migrate
 from homeport.config import Settings
-from homeport.dispatch import Dispatch, Request
+from homeport.dispatch import Dispatch, complete_headers
 from homeport.telemetry import configure_logs, log, serve_metrics
 from homeport.wire.connection import Server
 from homeport.workers.schedule import Schedule
@@ -68,12 +68,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 async def _serve(settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None, worker: int) -> int:
     region = build_region(settings)
     dispatch = Dispatch(region)
-    server = Server(
-        dispatch,
-        request_factory=lambda message, payload, protocol, writer, task: Request(
-            message, payload, protocol, writer, task, asyncio.get_running_loop()
-        ),
-    )
+    server = Server(dispatch, complete_headers)
     runner = web.ServerRunner(server, handle_signals=False)
     await runner.setup()
     site = web.SockSite(runner, listener, ssl_context=tls, backlog=_BACKLOG)
@@ -92,7 +87,8 @@ async def _serve(settings: Settings, listener: socket.socket, tls: ssl.SSLContex
     log.info("serving", url=url, region=region.name, account=region.account, worker=worker, pid=os.getpid())
     await stop.wait()
     log.info("draining", worker=worker)
-    dispatch.draining = True
+    drained = asyncio.ensure_future(dispatch.drain())
+    await asyncio.sleep(0)  # from here on every answer closes its connection
     await site.stop()
     for connection in server.connections:
         connection.keep_alive(False)
@@ -100,7 +96,7 @@ async def _serve(settings: Settings, listener: socket.socket, tls: ssl.SSLContex
             connection.close()
     try:
         async with asyncio.timeout(settings.drain_seconds):
-            await dispatch.idle()
+            await drained
     except TimeoutError:
         log.warning("drain_timeout", seconds=settings.drain_seconds)
     await server.shutdown(1.0)

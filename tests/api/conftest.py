@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.calls import policy
 from tests.harness.server import Credentials, Homeport
 
 
@@ -31,3 +32,9 @@ def stranger(homeport: Homeport) -> Credentials:
 def neighbour(homeport: Homeport) -> Credentials:
     """The administrator of another account on the same server."""
     return homeport.account()
+
+
+@pytest.fixture(scope="session")
+def pusher(homeport: Homeport) -> Credentials:
+    """A user of the administrator's account who may do everything with images, and nothing else."""
+    return homeport.user("pusher", policy("ecr:*Image*", "ecr:*Layer*", "ecr:GetAuthorizationToken"))

@@ -155,9 +155,9 @@ def test_a_row_that_breaks_a_constraint_takes_its_whole_unit_along(kind: str, tm
             await tx.run(_INSERT, id="a", name="a")
             await tx.run(_ORPHAN, account="nobody's")
 
-        with pytest.raises(Exception, match="(?i)foreign key"):
+        with pytest.raises(Exception, match=r"(?i)foreign key"):
             await db.write(orphan)
-        with pytest.raises(Exception, match="(?i)unique"):
+        with pytest.raises(Exception, match=r"(?i)unique"):
             await db.write(adding("b", "b"))
 
         assert await ids(db) == []

@@ -358,21 +358,21 @@ def test_finishing_without_a_digest_changes_nothing(place: Place) -> None:
 
 
 def test_a_client_that_was_cut_off_goes_on_where_the_server_stopped(place: Place) -> None:
-    data = os.urandom(400_000)
+    data = os.urandom(6_000_000)
     digest = digest_of(data)
     with place.site.line() as line:
         location = opened(line, place)
         line.send_head("PATCH", location, {"Content-Length": str(len(data))})
-        line.send(data[:250_000])
-        # Wait until the server has them: then the cut comes after the bytes and not instead of them.
+        line.send(data[:4_000_000])
+        # The server reads on while nothing comes back: then the cut comes after the bytes and not instead of them.
         assert line.silent(0.3)
 
     with place.site.line() as line:
         deadline = time.monotonic() + 10
         while (have := reached(line, location)) == "0-0" and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.02)
         first = int(have.removeprefix("0-")) + 1
-        assert 1 < first <= 250_000
+        assert 2_000_000 < first <= 4_000_000
         answer = line.ask("PATCH", location, {"Content-Range": f"{first}-{len(data) - 1}"}, data[first:])
         accepted(answer, len(data) - 1)
         created(line.ask("PUT", f"{location}?digest={digest}"), place, digest)

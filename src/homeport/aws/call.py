@@ -64,9 +64,15 @@ class Call:
             for action in self.operation.also:
                 require_action(self.principal, action, target, context)
 
-    async def repository(self, name: str | None = None, tags: Mapping[str, str] | None = None) -> Repository:
+    async def repository(
+        self,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        tag_keys: Sequence[str] = (),
+    ) -> Repository:
         """Return the repository of the call (or `name`) once the operation on it is allowed.
 
+        `tags` are those that the request sets, `tag_keys` the keys of those that it removes.
         Errors: AccessDenied, and RepositoryNotFound only to those who would be allowed.
         """
         checked = RepositoryName(name if name is not None else self.params["repositoryName"])
@@ -74,7 +80,7 @@ class Call:
         own_tags = await repository_store.tags(self.region.db, found.id) if found else {}
         arn = repository_arn(self.region.name, self.account, checked)
         target = Target(self.account, arn, found.policy if found else None, own_tags)
-        require(self.principal, self.operation, target, self._context(tags))
+        require(self.principal, self.operation, target, self._context(tags, tag_keys))
         if found is None:
             raise RepositoryNotFound(checked, self.account)
         return found
@@ -103,12 +109,12 @@ class Call:
         bound = {key: value for key, value in self.params.items() if key not in ("nextToken", "maxResults")}
         return hashlib.sha256(json.dumps(bound, sort_keys=True, default=str).encode()).hexdigest()
 
-    def _context(self, tags: Mapping[str, str] | None = None) -> Context:
+    def _context(self, tags: Mapping[str, str] | None = None, tag_keys: Sequence[str] = ()) -> Context:
         context = self.exchange.context(self.region.name, self.now)
-        if not tags:
+        if not tags and not tag_keys:
             return context
-        asked = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
-        return {**context, **asked, "aws:TagKeys": tuple(tags)}
+        asked = {f"aws:RequestTag/{key}": value for key, value in (tags or {}).items()}
+        return {**context, **asked, "aws:TagKeys": tuple(tags or tag_keys)}
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

@@ -15,9 +15,13 @@ from homeport.kernel.digests import Digest
 from homeport.kernel.errors import DigestInvalid, ManifestInvalid, TooLarge
 
 _MEMBERS = frozenset(
-    ("schemaVersion", "mediaType", "artifactType", "config", "layers", "blobs", "manifests", "fsLayers", "subject")
-    + ("annotations", "signatures")
-)
+    {"schemaVersion", "mediaType", "artifactType", "config", "layers", "blobs", "manifests"}
+) | {
+    "fsLayers",
+    "signatures",
+    "subject",
+    "annotations",
+}
 _FOLDED = {name.casefold(): name for name in _MEMBERS}
 _PLACE = "Invalid parameter at 'ImageManifest' failed to satisfy constraint: "
 

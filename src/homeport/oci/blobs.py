@@ -63,7 +63,7 @@ async def _find(visit: Visit, operation: str, route: Route) -> Blob:
 async def head(visit: Visit, route: Route) -> web.StreamResponse:
     """HEAD of a blob."""
     found = await _find(visit, "HeadBlob", route)
-    return web.Response(headers={**_headers(found), "Content-Length": str(found.size)})
+    return await stream(visit.region, visit.exchange, found)
 
 
 async def get(visit: Visit, route: Route) -> web.StreamResponse:
@@ -102,10 +102,15 @@ def _headers(blob: Blob) -> dict[str, str]:
 async def stream(region: Region, exchange: Exchange, blob: Blob) -> web.StreamResponse:
     """Answer `exchange` with the bytes of `blob`. Errors: Unavailable when the stored bytes are not as recorded."""
     request, headers = exchange.request, _headers(blob)
+    if request.method == "HEAD":
+        return web.Response(headers={**headers, "Content-Length": str(blob.size)})
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)
+    asked = request.headers.get("Range")
+    if request.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
+        asked = None  # the client has a part of something else (RFC 9110, section 13.1.5)
     try:
-        part = byte_range(request.headers.get("Range"), blob.size)
+        part = byte_range(asked, blob.size)
     except Unsatisfiable:
         return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{blob.size}"})
     first, count = part if part is not None else (0, blob.size)

@@ -20,6 +20,7 @@ from homeport.oci import paths
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
 
+_PAGE_BYTES = limits.REFERRERS_PAGE_BYTES // 2  # a page may exceed this by one entry, which is shorter than this
 _PRIVATE = "private, max-age=0, must-revalidate"
 _ANY = re.compile(r"(?:^|[\s,])(?:\*/\*|application/\*)")
 
@@ -100,9 +101,9 @@ async def referrers(visit: Visit, route: Route) -> web.Response:
     subject = Digest(route.reference)
     query = paths.query(visit.exchange.raw_query)
     wanted, after = query.get("artifactType"), query.get("last", "")
-    listed: list[dict[str, Any]] = []
+    listed: list[str] = []
     size, more = 0, True
-    while more and size < limits.REFERRERS_PAGE_BYTES // 2 and len(listed) < limits.PAGE_MAX:
+    while more and size < _PAGE_BYTES and len(listed) < limits.PAGE_MAX:
         page = await image_store.referrers(
             visit.region.db, repository.id, subject, after, limits.REFERRERS_PAGE
         )
@@ -110,10 +111,9 @@ async def referrers(visit: Visit, route: Route) -> web.Response:
         for image in page:
             after = image.digest
             if wanted is None or image.artifact_type == wanted:
-                entry = descriptor(image)
-                size += len(image.annotations or "") + 256
-                listed.append(entry)
-            if size > limits.REFERRERS_PAGE_BYTES // 2:
+                listed.append(json.dumps(descriptor(image)))
+                size += len(listed[-1])
+            if size >= _PAGE_BYTES:
                 more = True
                 break
     headers = {"Content-Type": media.OCI_INDEX}
@@ -123,12 +123,15 @@ async def referrers(visit: Visit, route: Route) -> web.Response:
         extra = {"artifactType": wanted} if wanted is not None else {}
         path = f"/v2/{repository.name}/referrers/{subject}"
         headers["Link"] = paths.next_link(path, last=after, **extra)
-    index = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": listed}
-    return web.Response(body=json.dumps(index).encode(), headers=headers)
+    index = f'{{"schemaVersion": 2, "mediaType": "{media.OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
+    return web.Response(body=index.encode(), headers=headers)
 
 
 def descriptor(image: Image) -> dict[str, Any]:
-    """Return the descriptor of a referrer, with its artifact type and annotations."""
+    """Return the descriptor of a referrer, with its artifact type and annotations.
+
+    Annotations too long for a page are left out: the manifest has them.
+    """
     entry: dict[str, Any] = {
         "mediaType": image.media_type,
         "digest": image.digest,
@@ -136,6 +139,6 @@ def descriptor(image: Image) -> dict[str, Any]:
     }
     if image.artifact_type is not None:
         entry["artifactType"] = image.artifact_type
-    if image.annotations is not None:
+    if image.annotations is not None and len(image.annotations) < _PAGE_BYTES:
         entry["annotations"] = json.loads(image.annotations)
     return entry

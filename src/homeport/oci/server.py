@@ -50,6 +50,12 @@ _HANDLERS: dict[tuple[Resource, str], Handler] = {
 }
 
 
+_ALLOWED = {
+    resource: ", ".join(method for known, method in _HANDLERS if known is resource) for resource in Resource
+}
+_PRIVATE = "private, no-store"  # what a caller may see is never for a shared cache (case B17)
+
+
 class OciFront:
     """The registry of one region as OCI clients see it."""
 
@@ -60,20 +66,27 @@ class OciFront:
         """Answer one request; expected failures become error answers, defects pass through."""
         exchange.front = "oci"
         try:
-            # Who asks comes before what they ask: nobody learns about routes or names without credentials.
-            account = self._region.hosts.account_of(exchange.host)
-            principal = await self._region.authenticator.registry(
-                exchange.request.headers.get("Authorization")
-            )
-            exchange.principal = caller_name(principal.caller)
-            route = paths.parse(exchange.raw_path)
-            handler = _HANDLERS.get((route.resource, exchange.request.method))
-            if handler is None:
-                raise UnsupportedOperation(f"{exchange.request.method} is not supported here")
-            visit = Visit(self._region, exchange, principal, account, self._region.clock.now())
-            return await handler(visit, route)
+            response = await self._answer(exchange)
         except HomeportError as error:
-            return self._refusal(exchange, error)
+            response = self._refusal(exchange, error)
+        if not response.prepared:
+            response.headers.setdefault("Cache-Control", _PRIVATE)
+        return response
+
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        # Who asks comes before what they ask: nobody learns about routes or names without credentials.
+        account = self._region.hosts.account_of(exchange.host)
+        principal = await self._region.authenticator.registry(exchange.request.headers.get("Authorization"))
+        exchange.principal = caller_name(principal.caller)
+        route = paths.parse(exchange.raw_path)
+        handler = _HANDLERS.get((route.resource, exchange.request.method))
+        if handler is None:
+            refused = UnsupportedOperation(f"{exchange.request.method} is not supported here")
+            response = self._refusal(exchange, refused)
+            response.headers["Allow"] = _ALLOWED[route.resource]  # RFC 9110, section 15.5.6
+            return response
+        visit = Visit(self._region, exchange, principal, account, self._region.clock.now())
+        return await handler(visit, route)
 
     async def download(self, exchange: Exchange) -> web.StreamResponse:
         """Answer `/layers/<token>`: no credentials, the address itself is the permission."""

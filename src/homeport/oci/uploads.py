@@ -7,11 +7,14 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from homeport.kernel import limits
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import (
     DigestInvalid,
     NameInvalid,
     RangeInvalid,
+    RequestTimeout,
+    TooLarge,
     UnsupportedEncoding,
     UploadNotFound,
 )
@@ -73,7 +76,10 @@ async def append(visit: Visit, route: Route) -> web.Response:
         with received:
             await _receive(visit, received, expected)
             upload = await uploads.advance(visit.region.db, visit.region.clock.now(), received)
-    except Disconnected:
+    except TooLarge:
+        await uploads.cancel(visit.region.db, visit.region.uploads, visit.now, upload)
+        raise
+    except (Disconnected, RequestTimeout):
         # What came is good; the client asks for the status and goes on from there.
         if received.size and expected is None:
             await uploads.advance(visit.region.db, visit.region.clock.now(), received)
@@ -101,10 +107,13 @@ async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: 
     received = region.uploads.receive(upload)
     try:
         with received:
-            if visit.exchange.request.can_read_body:
+            if visit.exchange.request.can_read_body or expected is not None:
                 await _receive(visit, received, expected)
             now = region.clock.now()
             await uploads.finish(region.db, region.uploads, now, visit.place(repository), received, digest)
+    except TooLarge:
+        await uploads.cancel(region.db, region.uploads, visit.now, upload)
+        raise
     finally:
         region.uploads.done(upload)
     return _created(repository, digest)
@@ -154,6 +163,10 @@ def _expected(visit: Visit, upload: Upload) -> int | None:
 
 
 async def _receive(visit: Visit, received: Receiving, expected: int | None) -> None:
+    coming = visit.exchange.request.content_length or 0
+    if received.offset + coming > limits.LAYER_BYTES:  # known before the first byte: no need to store it first
+        visit.exchange.request.protocol.close()
+        raise TooLarge(f"The layer exceeds the limit of {limits.LAYER_BYTES} bytes")
     await receive(visit.exchange.request, received.write, visit.region.threads)
     if expected is not None and received.size != expected:
         raise RangeInvalid(

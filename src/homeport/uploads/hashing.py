@@ -10,7 +10,7 @@ import hashlib
 from collections import OrderedDict
 from typing import Protocol
 
-from homeport.blobs.port import BlobStore, StorageKey
+from homeport.blobs.port import BlobMissing, BlobStore, StorageKey
 from homeport.kernel.digests import Digest
 
 _KEPT = 4096  # about 1 MiB of hash objects
@@ -55,9 +55,15 @@ class RunningHashes:
 
 
 def digest_of_stored(blobs: BlobStore, key: StorageKey, algorithm: str) -> Digest:
-    """Read the staged bytes of `key` back and return their digest. Blocking."""
+    """Read the bytes of `key` back and return their digest. Blocking. Errors: BlobMissing.
+
+    They are staged, or finished already by an attempt that died before it could commit their row.
+    """
     hash_ = hashlib.new(algorithm)
-    reader = blobs.staged(key)
+    try:
+        reader = blobs.staged(key)
+    except BlobMissing:
+        reader = blobs.reader(key)
     try:
         at = 0
         while piece := reader.read(at, _READ_BYTES):

@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from types import TracebackType
 
-from homeport.blobs.port import BlobStore
-from homeport.kernel.errors import TooLarge
+from homeport.blobs.port import BlobError, BlobFinished, BlobStore, BlobWriter, StorageKey
+from homeport.kernel.errors import DigestInvalid, HomeportError, TooLarge, UploadNotFound
 from homeport.kernel.limits import LAYER_BYTES
 from homeport.uploads.hashing import Hash, RunningHashes
 from homeport.uploads.model import Upload
+
+
+def lost(upload: Upload) -> UploadNotFound:
+    """The error for an upload whose stored bytes are not those acknowledged, as after a power cut."""
+    return UploadNotFound(f"The bytes of the upload with id '{upload.id}' were lost; begin a new upload")
+
+
+class _Replay:
+    """A `BlobWriter` for bytes that are there already: it compares where others write.
+
+    The server may have died after the bytes were finished and before their row was committed; the client then sends
+    the same bytes again.
+    """
+
+    def __init__(self, blobs: BlobStore, key: StorageKey, offset: int) -> None:
+        self._reader = blobs.reader(key)
+        self.offset = offset
+
+    def write(self, parts: Sequence[memoryview | bytes]) -> int:
+        before = self.offset
+        for part in parts:
+            if self._reader.read(self.offset, len(part)) != part:
+                raise DigestInvalid("This upload was finished before, with other bytes; begin a new upload")
+            self.offset += len(part)
+        return self.offset - before
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _writer(blobs: BlobStore, upload: Upload) -> BlobWriter:
+    try:
+        try:
+            return blobs.writer(upload.storage_key, upload.offset)
+        except BlobFinished:
+            return _Replay(blobs, upload.storage_key, upload.offset)
+    except BlobError as error:
+        raise lost(upload) from error
 
 
 class Receiving:
     """Takes the bytes that follow an upload's offset. One request, one at a time; use as a context manager.
 
     `offset` and `size` count what was written; nothing is acknowledged before `service.advance` or `finish`.
+    Errors of the constructor: UploadNotFound when the stored bytes are gone, Unavailable while another process writes.
     """
 
     def __init__(
@@ -27,7 +67,7 @@ class Receiving:
         self._hashes = hashes
         self._hash: Hash | None = hashes.take(upload.id, upload.offset)
         self._limit = limit
-        self._writer = blobs.writer(upload.storage_key, upload.offset)
+        self._writer = _writer(blobs, upload)
 
     @property
     def size(self) -> int:
@@ -35,15 +75,31 @@ class Receiving:
         return self.offset - self.upload.offset
 
     def write(self, parts: Sequence[memoryview | bytes]) -> None:
-        """Write and hash `parts`, in order. Blocking. Errors: TooLarge over the layer limit, StorageFull."""
+        """Write and hash `parts`, in order. Blocking.
+
+        Errors: TooLarge over the layer limit, StorageFull, Unavailable, DigestInvalid. After any of them the bytes of
+        this request are gone and only those acknowledged before it are there.
+        """
         coming = sum(len(part) for part in parts)
-        if self.offset + coming > self._limit:
-            raise TooLarge(f"The layer exceeds the limit of {self._limit} bytes")
-        self._writer.write(parts)
+        try:
+            if self.offset + coming > self._limit:
+                raise TooLarge(f"The layer exceeds the limit of {self._limit} bytes")
+            self._writer.write(parts)
+        except HomeportError:
+            self._give_back()
+            raise
         if self._hash is not None:
             for part in parts:
                 self._hash.update(part)
         self.offset += coming
+
+    def _give_back(self) -> None:
+        """Free what is not acknowledged: a refused upload must not keep the room that it could not be given."""
+        self._writer.close()
+        self.offset = self.upload.offset
+        self._hash = None
+        with contextlib.suppress(HomeportError, BlobError):
+            self._blobs.writer(self.upload.storage_key, self.offset).close()
 
     def sha256(self) -> str | None:
         """Return the hex sha256 of all bytes so far, None when it was not running from the start."""

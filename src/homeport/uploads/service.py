@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from homeport.blobs.port import BlobStore, StorageKey, new_storage_key
+from homeport.blobs.port import BlobError, BlobStore, StorageKey, new_storage_key
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
@@ -29,7 +29,7 @@ from homeport.repositories.model import Repository
 from homeport.uploads import store
 from homeport.uploads.hashing import RunningHashes, digest_of_stored
 from homeport.uploads.model import Blob, Upload
-from homeport.uploads.receiving import Receiving
+from homeport.uploads.receiving import Receiving, lost
 
 
 class Uploads:
@@ -43,13 +43,16 @@ class Uploads:
     def receive(self, upload: Upload) -> Receiving:
         """Begin to take bytes for `upload`; `done` must follow. Blocking.
 
-        Errors: RangeInvalid when another request is writing to it now.
+        Errors: RangeInvalid when another request is writing to it now, and those of `Receiving`.
         """
         if upload.id in self._busy:
             raise RangeInvalid("Another request is writing to this upload", upload.offset)
         self._busy.add(upload.id)
         try:
             return Receiving(self.blobs, self.hashes, upload)
+        except BlobError as error:
+            self._busy.discard(upload.id)
+            raise UploadNotFound(f"The upload with id '{upload.id}' cannot be continued; start a new one") from error
         except BaseException:
             self._busy.discard(upload.id)
             raise
@@ -130,17 +133,20 @@ async def finish(
     upload, size = received.upload, received.offset
     loop = asyncio.get_running_loop()
     received.close()
-    known = received.sha256() if digest.algorithm == "sha256" else None
-    if known is not None:
-        found = Digest(f"sha256:{known}")
-    else:
-        found = await loop.run_in_executor(
-            None, digest_of_stored, uploads.blobs, upload.storage_key, digest.algorithm
-        )
-    if found != digest:
-        await cancel(db, uploads, now, upload)
-        raise DigestInvalid(f"The uploaded bytes have the digest {found}, not {digest}")
-    await loop.run_in_executor(None, uploads.blobs.finish, upload.storage_key, size)
+    try:
+        known = received.sha256() if digest.algorithm == "sha256" else None
+        if known is not None:
+            found = Digest(f"sha256:{known}")
+        else:
+            found = await loop.run_in_executor(
+                None, digest_of_stored, uploads.blobs, upload.storage_key, digest.algorithm
+            )
+        if found != digest:
+            await cancel(db, uploads, now, upload)
+            raise DigestInvalid(f"The uploaded bytes have the digest {found}, not {digest}")
+        await loop.run_in_executor(None, uploads.blobs.finish, upload.storage_key, size)
+    except BlobError as error:
+        raise lost(upload) from error
 
     async def work(tx: Transaction) -> bool:
         if not await store.close(tx, upload):

@@ -16,13 +16,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_parser import HttpRequestParser
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from homeport.kernel.limits import HEADER_LINE_BYTES
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+BeforeHead = Callable[[web.BaseRequest, web.StreamResponse], None]
 
 _LARGE = re.compile(rb"(?:PATCH|PUT|POST) /v2/[^ ?]+/blobs/uploads/[^ ]* HTTP/1\.1\r\n")
 _PARSER_LIMITS: dict[str, Any] = {
@@ -126,9 +128,33 @@ class Connection(RequestHandler):
         self._resume_transport_reading()
 
 
+class Request(web.BaseRequest):
+    """A request whose answers pass by the server's hook before their head is sent."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        manager = self._protocol._manager
+        if isinstance(manager, Server):
+            manager.before_head(self, response)
+
+
 class Server(web.Server):
     """aiohttp's low-level server with our connections."""
+
+    def __init__(self, handler: Handler, before_head: BeforeHead) -> None:
+        """Every request goes to `handler`; `before_head` may add headers to every answer."""
+        super().__init__(handler, request_factory=self._request)
+        self.before_head = before_head
 
     def __call__(self) -> Connection:
         """Make the protocol of one accepted connection."""
         return Connection(self, loop=self._loop)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> Request:
+        return Request(message, payload, protocol, writer, task, self._loop)

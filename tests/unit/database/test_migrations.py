@@ -23,15 +23,10 @@ def reflected(path: Path) -> dict[str, Any]:
     """Everything that SQLAlchemy can tell about the tables of a database, in a comparable form."""
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     look = inspect(engine)
-    found = {
+    found: dict[str, dict[str, Any]] = {
         name: {
             "columns": {
-                column["name"]: (
-                    str(column["type"]),
-                    column["nullable"],
-                    column["default"],
-                    column["primary_key"],
-                )
+                column["name"]: (str(column["type"]), column["nullable"], column["default"])
                 for column in look.get_columns(name)
             },
             "primary key": look.get_pk_constraint(name)["constrained_columns"],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homeport.access import policies
 from homeport.access.authorize import Target, require_action
-from homeport.access.identities import Principal
 from homeport.aws.call import Answer, Call
 from homeport.kernel import limits
 from homeport.kernel.errors import AccessDenied, InvalidParameter, InvalidTagParameter
@@ -121,7 +121,7 @@ async def set_repository_policy(call: Call) -> Answer:
     found = await call.repository()
     text = call.params["policyText"]
     policies.parse_repository_policy(text)
-    if not call.params.get("force") and not _may_still(call.principal, call, found, text):
+    if not call.params.get("force") and not await _may_still(call, found, text):
         raise InvalidParameter(
             "PolicyText",
             "The policy would stop the caller from setting a policy again; use force to set it all the same",
@@ -130,11 +130,13 @@ async def set_repository_policy(call: Call) -> Answer:
     return {"registryId": found.account, "repositoryName": found.name, "policyText": text}
 
 
-def _may_still(principal: Principal, call: Call, found: Repository, text: str) -> bool:
-    target = Target(found.account, found.arn(call.region.name), text)
+async def _may_still(call: Call, found: Repository, text: str) -> bool:
+    """Whether the caller could set a policy again once `text` is the repository's policy."""
+    tags = await repositories.tags(call.region.db, found.account, found.name)
+    target = Target(found.account, found.arn(call.region.name), text, tags)
     try:
         context = call.exchange.context(call.region.name, call.now)
-        require_action(principal, "ecr:SetRepositoryPolicy", target, context)
+        require_action(call.principal, "ecr:SetRepositoryPolicy", target, context)
     except AccessDenied:
         return False
     return True
@@ -154,7 +156,9 @@ async def delete_repository_policy(call: Call) -> Answer:
     return {"registryId": found.account, "repositoryName": found.name, "policyText": text}
 
 
-async def _by_arn(call: Call, tags: dict[str, str] | None = None) -> Repository:
+async def _by_arn(
+    call: Call, tags: Mapping[str, str] | None = None, tag_keys: Sequence[str] = ()
+) -> Repository:
     match = _ARN.fullmatch(call.params["resourceArn"])
     if match is None or match[1] != call.region.name:
         raise InvalidParameter("resourceArn", "Invalid ARN")
@@ -168,7 +172,7 @@ async def _by_arn(call: Call, tags: dict[str, str] | None = None) -> Repository:
             {**call.params, "registryId": match[2]},
             call.now,
         )
-    return await call.repository(match[3], tags)
+    return await call.repository(match[3], tags, tag_keys)
 
 
 async def tag_resource(call: Call) -> Answer:
@@ -182,7 +186,7 @@ async def tag_resource(call: Call) -> Answer:
 async def untag_resource(call: Call) -> Answer:
     """UntagResource."""
     keys = call.params["tagKeys"]
-    found = await _by_arn(call, dict.fromkeys(keys, ""))
+    found = await _by_arn(call, tag_keys=keys)
     await repositories.untag(call.region.db, found.account, found.name, keys)
     return {}
 
