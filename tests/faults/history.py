@@ -62,7 +62,8 @@ def stored(data: Path, area: str) -> set[str]:
 def assert_sound(data: Path) -> None:
     """A stopped server whose uploads were swept has whole metadata and exactly the bytes that it refers to."""
     connection = database(data)
-    rows = connection.execute("SELECT storage_key, size FROM blob").fetchall()
+    found = connection.execute("SELECT storage_key, size FROM blob").fetchall()
+    sizes = {str(key): size for key, size in found}
     uploads = connection.execute("SELECT storage_key FROM upload").fetchall()
     tombstones = connection.execute("SELECT storage_key FROM tombstone").fetchall()
     integrity = connection.pragma("integrity_check")
@@ -73,8 +74,8 @@ def assert_sound(data: Path) -> None:
     assert orphans == []
     assert (uploads, tombstones) == ([], [])
     assert stored(data, "staging") == set()
-    assert stored(data, "data") == {key for key, _ in rows}
-    for key, size in rows:
+    assert stored(data, "data") == set(sizes)
+    for key, size in sizes.items():
         assert (data / "blobs" / key).stat().st_size == size
 
 

@@ -37,7 +37,9 @@ class Answer:
         assert self.headers["content-type"] == "application/json", self
         errors = self.json()["errors"]
         assert errors, self
-        assert all(isinstance(each["code"], str) and isinstance(each["message"], str) for each in errors), self
+        assert all(isinstance(each["code"], str) and isinstance(each["message"], str) for each in errors), (
+            self
+        )
         return [each["code"] for each in errors]
 
     def refused(self, status: int, *codes: str) -> Answer:

@@ -79,9 +79,7 @@ def test_an_expired_password_is_told_apart(homeport: Homeport) -> None:
     assert answer.json() == {"errors": [{"code": "DENIED", "message": text}]}
 
 
-def test_a_caller_without_permission_is_told_the_missing_action(
-    homeport: Homeport, repository: str
-) -> None:
+def test_a_caller_without_permission_is_told_the_missing_action(homeport: Homeport, repository: str) -> None:
     log_in_only = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}],

@@ -54,7 +54,9 @@ def every_kind(oci: OciClient, repository: str) -> dict[str, Blob]:
     """One manifest of each kind, with everything it needs pushed."""
     image, docker = random_image(), random_image(docker=True)
     index, docker_list = random_index(), random_index(docker=True)
-    signature = artifact(b"signature", artifact_type="application/vnd.example.signature", subject=image.manifest)
+    signature = artifact(
+        b"signature", artifact_type="application/vnd.example.signature", subject=image.manifest
+    )
     bare = artifact(b"bare", artifact_type="application/vnd.example+json; version=0.2")
     for each in (image, docker, signature, bare):
         for blob in each.blobs:
@@ -147,9 +149,13 @@ def test_a_manifest_may_come_in_chunks(site: Site, oci: OciClient, repository: s
 
     with site.line() as line:
         path = f"/v2/{repository}/manifests/v1"
-        assert line.ask_chunked("PUT", path, [data[:5], data[5:]], {"Content-Type": OCI_MANIFEST}).status == 201
+        assert (
+            line.ask_chunked("PUT", path, [data[:5], data[5:]], {"Content-Type": OCI_MANIFEST}).status == 201
+        )
         line.send_head(
-            "PUT", path, {"Content-Type": OCI_MANIFEST, "Content-Length": str(len(data)), "Expect": "100-continue"}
+            "PUT",
+            path,
+            {"Content-Type": OCI_MANIFEST, "Content-Length": str(len(data)), "Expect": "100-continue"},
         )
         assert line.answer().status == 100
         line.send(data)
@@ -187,7 +193,9 @@ def test_a_client_that_has_the_manifest_is_told_so(site: Site, oci: OciClient, r
         assert answer.headers["docker-content-digest"] == digest
 
 
-@pytest.mark.parametrize("accept", ["", OCI_INDEX, f"{DOCKER_LIST}, {OCI_INDEX};q=0.5", "*/*", "application/*"])
+@pytest.mark.parametrize(
+    "accept", ["", OCI_INDEX, f"{DOCKER_LIST}, {OCI_INDEX};q=0.5", "*/*", "application/*"]
+)
 def test_an_index_is_served_to_whoever_takes_it(
     site: Site, oci: OciClient, repository: str, accept: str
 ) -> None:
@@ -246,7 +254,9 @@ def test_deleting_one_of_two_tags_keeps_the_image(oci: OciClient, repository: st
     assert oci.pull_manifest(repository, "b").digest == image.digest
 
 
-def test_an_immutable_tag_stays_where_it_is(homeport: Any, site: Site, oci: OciClient, repository: str) -> None:
+def test_an_immutable_tag_stays_where_it_is(
+    homeport: Any, site: Site, oci: OciClient, repository: str
+) -> None:
     homeport.client().put_image_tag_mutability(repositoryName=repository, imageTagMutability="IMMUTABLE")
     first, second = random_image(), random_image()
     oci.push(repository, first, "v1")
@@ -273,7 +283,9 @@ def described(image: Image, artifact_type: str, **more: Any) -> dict[str, Any]:
 
 def test_referrers_are_listed_also_before_their_subject(site: Site, oci: OciClient, repository: str) -> None:
     subject = random_image()
-    signature = artifact(b"s", artifact_type="application/x.sig", subject=subject.manifest, annotations={"a": "é\n"})
+    signature = artifact(
+        b"s", artifact_type="application/x.sig", subject=subject.manifest, annotations={"a": "é\n"}
+    )
     plain = random_image(subject=subject.manifest)
     path = f"/v2/{repository}/referrers/{subject.digest}"
     empty = site.ask("GET", path)
@@ -304,7 +316,9 @@ def test_referrers_can_be_filtered_by_type(site: Site, oci: OciClient, repositor
     for number in range(6):
         oci.push(
             repository,
-            artifact(b"%d" % number, artifact_type=f"application/x.{'ab'[number % 2]}", subject=subject.manifest),
+            artifact(
+                b"%d" % number, artifact_type=f"application/x.{'ab'[number % 2]}", subject=subject.manifest
+            ),
         )
     path = f"/v2/{repository}/referrers/{subject.digest}"
 
@@ -321,7 +335,12 @@ def test_many_referrers_are_paged_and_each_comes_once(oci: OciClient, site: Site
     subject = random_image()
     notes = {"text": "n" * 100_000}
     made = [
-        artifact(b"same", artifact_type="application/x.a", subject=subject.manifest, annotations=notes | {"n": str(n)})
+        artifact(
+            b"same",
+            artifact_type="application/x.a",
+            subject=subject.manifest,
+            annotations=notes | {"n": str(n)},
+        )
         for n in range(60)
     ]
     for blob in made[0].blobs:

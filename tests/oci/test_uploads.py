@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -119,11 +120,12 @@ def test_a_blob_can_be_pushed_in_pieces(place: Place, ranged: bool, chunked: boo
 
     with place.site.line() as line:
         location = opened(line, place)
-        for first, end in zip(cuts, cuts[1:], strict=False):
+        for first, end in pairwise(cuts):
             piece = data[first:end]
             headers = {"Content-Range": f"{first}-{end - 1}"} if ranged else {}
             if chunked:
-                answer = line.ask_chunked("PATCH", location, [piece[:10], piece[10:]] if len(piece) > 10 else [piece], headers)
+                chunks = [part for part in (piece[:10], piece[10:]) if part]
+                answer = line.ask_chunked("PATCH", location, chunks, headers)
             else:
                 answer = line.ask("PATCH", location, headers, piece)
             location = accepted(answer, end - 1)
@@ -205,7 +207,9 @@ def test_one_put_may_be_larger_than_every_buffer(place: Place) -> None:
             line.send(block)
         created(line.answer(), place, digest)
 
-        answer = line.ask("GET", f"/v2/{place.repository}/blobs/{digest}", {"Range": f"bytes={66 * len(block) - 5}-"})
+        answer = line.ask(
+            "GET", f"/v2/{place.repository}/blobs/{digest}", {"Range": f"bytes={66 * len(block) - 5}-"}
+        )
         assert answer.body == block[-5:]
 
 
@@ -226,11 +230,15 @@ def test_thousands_of_tiny_chunks_are_put_together(place: Place) -> None:
 def test_a_body_may_arrive_byte_by_byte(place: Place) -> None:
     data = os.urandom(40)
     digest = digest_of(data)
-    framed = b'1c;name="a value"\r\n' + data[:28] + b"\r\nC;x\r\n" + data[28:] + b"\r\n0\r\nTrailer: one\r\n\r\n"
+    framed = (
+        b'1c;name="a value"\r\n' + data[:28] + b"\r\nC;x\r\n" + data[28:] + b"\r\n0\r\nTrailer: one\r\n\r\n"
+    )
 
     with place.site.line() as line:
         location = opened(line, place)
-        for byte in line.head("PUT", f"{location}?digest={digest}", {"Transfer-Encoding": "chunked"}) + framed:
+        for byte in (
+            line.head("PUT", f"{location}?digest={digest}", {"Transfer-Encoding": "chunked"}) + framed
+        ):
             line.send(bytes([byte]))
         created(line.answer(), place, digest)
 
@@ -439,7 +447,9 @@ def test_a_mount_makes_the_blob_of_another_repository_present(place: Place) -> N
 
     with place.site.line() as line:
         created(line.ask("POST", f"{place.uploads}?digest={digest}", body=data), place, digest)
-        answer = line.ask("POST", f"/v2/{other}/blobs/uploads/?mount={digest}&from={place.repository}", body=b"")
+        answer = line.ask(
+            "POST", f"/v2/{other}/blobs/uploads/?mount={digest}&from={place.repository}", body=b""
+        )
 
         assert answer.status == 201, answer
         assert answer.headers["location"] == f"/v2/{other}/blobs/{digest}"
@@ -447,7 +457,9 @@ def test_a_mount_makes_the_blob_of_another_repository_present(place: Place) -> N
         assert line.ask("GET", f"/v2/{other}/blobs/{digest}").body == data
 
 
-@pytest.mark.parametrize("source", ["&from=no/such/repository", "&from=NOT%20A%20NAME", "&from=", "", "&from={empty}"])
+@pytest.mark.parametrize(
+    "source", ["&from=no/such/repository", "&from=NOT%20A%20NAME", "&from=", "", "&from={empty}"]
+)
 def test_a_mount_that_finds_nothing_opens_an_upload(place: Place, source: str) -> None:
     digest = digest_of(b"nobody has this")
     empty = place.new_repository()

@@ -37,7 +37,6 @@ from homeport.kernel.errors import (
     UnsupportedOperation,
 )
 from homeport.region import Region
-from homeport.repositories.model import repository_arn
 from homeport.wire.exchange import Exchange
 
 _JSON = "application/x-amz-json-1.1"
@@ -117,9 +116,7 @@ class AwsFront:
         call = Call(self._region, exchange, signed, operation, params, self._region.clock.now())
         handler = HANDLERS.get((service.name, model.name))
         if handler is None:
-            arn = "*" if operation.on is On.REGISTRY else repository_arn(self._region.name, call.account, "*")
-            target = Target(call.account, arn)
-            require(call.principal, operation, target, exchange.context(self._region.name, call.now))
+            await _require(call)
             raise UnsupportedOperation(f"{service.name}:{model.name} is not supported by this registry yet")
         return await handler(call)
 
@@ -158,6 +155,20 @@ class AwsFront:
         if kind is not None:
             headers["x-amzn-ErrorType"] = kind
         return web.Response(status=status, body=body, headers=headers)
+
+
+async def _require(call: Call) -> None:
+    """Return when an operation without a handler is allowed: only those who may use it learn that it is missing."""
+    operation, name = call.operation, call.params.get("repositoryName")
+    if operation.on is On.REGISTRY:
+        call.require_registry()
+    elif operation.front == "ecr-public":
+        target = Target(call.account, f"arn:aws:ecr-public::{call.account}:repository/{name or '*'}")
+        require(call.principal, operation, target, call.exchange.context(call.region.name, call.now))
+    elif name is not None:
+        await call.repository()
+    else:
+        call.require_repositories()
 
 
 def _xml(status: int, body: bytes) -> web.Response:

@@ -14,13 +14,13 @@ from homeport.images.model import Image
 from homeport.images.service import Push
 from homeport.kernel import limits, media
 from homeport.kernel.digests import Digest
-from homeport.kernel.errors import ImageNotFound, UnsupportedEncoding
+from homeport.kernel.errors import ImageNotFound
 from homeport.kernel.names import Tag
 from homeport.oci import paths
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
 
-_PAGE_BYTES = limits.REFERRERS_PAGE_BYTES // 2  # a page may exceed this by one entry, which is shorter than this
+_PAGE_BYTES = limits.REFERRERS_PAGE_BYTES // 2  # may be exceeded by one entry, which is shorter than this
 _PRIVATE = "private, max-age=0, must-revalidate"
 _ANY = re.compile(r"(?:^|[\s,])(?:\*/\*|application/\*)")
 
@@ -69,8 +69,7 @@ async def put(visit: Visit, route: Route) -> web.Response:
     repository = await visit.repository("PutManifest", route.repository)
     reference = _reference(route.reference)
     request = visit.exchange.request
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise UnsupportedEncoding("Manifests are stored exactly as sent; Content-Encoding is not accepted")
+    visit.refuse_encodings()
     body = await visit.exchange.small_body(limits.MANIFEST_BYTES)
     push = Push(
         body=body,

@@ -15,7 +15,6 @@ from homeport.kernel.errors import (
     RangeInvalid,
     RequestTimeout,
     TooLarge,
-    UnsupportedEncoding,
     UploadNotFound,
 )
 from homeport.kernel.names import RepositoryName
@@ -40,7 +39,7 @@ async def start(visit: Visit, route: Route) -> web.Response:
     if "digest" in query:
         repository = await visit.repository("FinishWholeUpload", route.repository)
         digest = Digest(query["digest"])
-        _check_encoding(visit)
+        visit.refuse_encodings()
         upload = await uploads.start(visit.region.db, visit.now, visit.place(repository))
         return await _finish(visit, repository, upload, digest)
     repository = await visit.repository("StartUpload", route.repository)
@@ -69,7 +68,7 @@ async def append(visit: Visit, route: Route) -> web.Response:
     """PATCH: the next bytes of an upload, of any length, chunked or not."""
     repository = await visit.repository("AppendUpload", route.repository)
     upload = await _find(visit, repository, route)
-    _check_encoding(visit)
+    visit.refuse_encodings()
     expected = _expected(visit, upload)
     received = visit.region.uploads.receive(upload)
     try:
@@ -97,7 +96,7 @@ async def finish(visit: Visit, route: Route) -> web.Response:
     if text is None:
         raise DigestInvalid("The query parameter digest is required")
     digest = Digest(text)
-    _check_encoding(visit)
+    visit.refuse_encodings()
     return await _finish(visit, repository, upload, digest)
 
 
@@ -139,12 +138,6 @@ async def _find(visit: Visit, repository: Repository, route: Route) -> Upload:
     return await uploads.find(visit.region.db, visit.place(repository), route.reference)
 
 
-def _check_encoding(visit: Visit) -> None:
-    if visit.exchange.request.headers.get("Content-Encoding", "identity") != "identity":
-        visit.exchange.request.protocol.close()
-        raise UnsupportedEncoding("Blobs are stored exactly as sent; Content-Encoding is not accepted")
-
-
 def _expected(visit: Visit, upload: Upload) -> int | None:
     """Return how many bytes Content-Range announces, None without it. Errors: RangeInvalid."""
     header = visit.exchange.request.headers.get("Content-Range")
@@ -164,7 +157,7 @@ def _expected(visit: Visit, upload: Upload) -> int | None:
 
 async def _receive(visit: Visit, received: Receiving, expected: int | None) -> None:
     coming = visit.exchange.request.content_length or 0
-    if received.offset + coming > limits.LAYER_BYTES:  # known before the first byte: no need to store it first
+    if received.offset + coming > limits.LAYER_BYTES:  # refused before the first byte, not after the last
         visit.exchange.request.protocol.close()
         raise TooLarge(f"The layer exceeds the limit of {limits.LAYER_BYTES} bytes")
     await receive(visit.exchange.request, received.write, visit.region.threads)

@@ -8,7 +8,7 @@ from datetime import datetime
 from homeport.access.authorize import Target, require, require_action
 from homeport.access.identities import Principal
 from homeport.access.operations import OPERATIONS
-from homeport.kernel.errors import AccessDenied, RepositoryNotFound
+from homeport.kernel.errors import AccessDenied, RepositoryNotFound, UnsupportedEncoding
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.region import Region
 from homeport.repositories import service as repositories
@@ -60,6 +60,20 @@ class Visit:
             return None
         finally:
             self.exchange.operation = mine
+
+    def refuse_encodings(self) -> None:
+        """Refuse a compressed body: bytes are stored exactly as sent and never inflated (case B15).
+
+        Errors: UnsupportedEncoding; the connection then closes.
+        """
+        request = self.exchange.request
+        content = request.headers.getall("Content-Encoding", [])
+        transfer = request.headers.getall("Transfer-Encoding", [])
+        if any(each.strip().lower() != "identity" for each in content) or any(
+            each.strip().lower() != "chunked" for each in transfer
+        ):
+            request.protocol.close()
+            raise UnsupportedEncoding("Bytes are stored exactly as sent; a content encoding is not accepted")
 
     def place(self, repository: Repository) -> Place:
         """Where this caller's uploads to `repository` belong."""

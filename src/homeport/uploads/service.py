@@ -50,9 +50,6 @@ class Uploads:
         self._busy.add(upload.id)
         try:
             return Receiving(self.blobs, self.hashes, upload)
-        except BlobError as error:
-            self._busy.discard(upload.id)
-            raise UploadNotFound(f"The upload with id '{upload.id}' cannot be continued; start a new one") from error
         except BaseException:
             self._busy.discard(upload.id)
             raise

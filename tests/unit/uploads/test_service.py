@@ -1,0 +1,535 @@
+"""Use cases of uploads on a real database: no byte is lost, none is left behind, and nobody gets at others' uploads."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from homeport.blobs.port import StorageKey
+from homeport.database import tables
+from homeport.kernel import limits
+from homeport.kernel.digests import Digest, digest_of
+from homeport.kernel.errors import (
+    DigestInvalid,
+    EmptyUpload,
+    HomeportError,
+    LayerAlreadyExists,
+    LayerPartTooSmall,
+    LimitExceeded,
+    RangeInvalid,
+    RepositoryNotFound,
+    TooLarge,
+    UploadNotFound,
+)
+from homeport.repositories import service as repositories
+from homeport.repositories.model import Repository
+from homeport.uploads import service
+from homeport.uploads.model import Blob, Upload
+from homeport.uploads.receiving import Receiving
+from homeport.uploads.service import Uploads
+from tests.unit.repositories.registry import ACCOUNT, ALICE, BOB, Registry
+
+DATA = b"the bytes of a layer"
+DAY = limits.UPLOAD_AGE_SECONDS
+
+
+def find(registry: Registry, repository: Repository, upload: Upload, principal: str = ALICE) -> Upload:
+    return registry.run(service.find(registry.db, registry.place(repository, principal), upload.id))
+
+
+def cancel(registry: Registry, upload: Upload) -> None:
+    registry.run(service.cancel(registry.db, registry.uploads, registry.clock.now(), upload))
+
+
+def sweep(registry: Registry) -> int:
+    return registry.run(service.sweep(registry.db, registry.uploads, registry.clock.now()))
+
+
+def nothing_is_left(registry: Registry) -> bool:
+    """No open upload, no tombstone, and no bytes but those of blobs."""
+    stored = {row[2] for row in registry.rows(tables.blob)}
+    return registry.rows(tables.upload) == registry.rows(tables.tombstone) == [] and registry.blobs.keys() == stored
+
+
+# Start, advance, finish
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_an_upload_in_pieces_becomes_a_blob(registry: Registry, algorithm: str) -> None:
+    repository = registry.repository()
+    digest = digest_of(DATA, algorithm)
+
+    upload = registry.start(repository)
+    upload = registry.append(upload, DATA[:3], DATA[3:7])
+    upload = registry.append(upload, DATA[7:8])
+    blob = registry.finish(repository, upload, digest, DATA[8:])
+
+    assert blob == registry.run(service.blob(registry.db, repository, digest))
+    assert (blob.digest, blob.size, registry.content(blob)) == (digest, len(DATA), DATA)
+    assert nothing_is_left(registry)
+
+
+def test_an_upload_without_any_byte_becomes_the_empty_blob(registry: Registry) -> None:
+    repository = registry.repository()
+
+    blob = registry.finish(repository, registry.start(repository), digest_of(b""))
+
+    assert (blob.size, registry.content(blob)) == (0, b"")
+    assert nothing_is_left(registry)
+
+
+def test_the_progress_of_an_upload_is_durable_before_it_is_acknowledged(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+
+    acknowledged = registry.append(upload, DATA[:5])
+
+    assert find(registry, repository, upload) == acknowledged
+    assert (acknowledged.offset, acknowledged.version, acknowledged.parts) == (5, 1, 1)
+
+
+def test_an_upload_survives_a_restart_in_the_middle(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), DATA[:5])
+
+    registry.uploads = Uploads(registry.blobs)  # another process: no running hashes
+    upload = registry.append(find(registry, repository, upload), DATA[5:9])
+    blob = registry.finish(repository, upload, digest_of(DATA), DATA[9:])
+
+    assert registry.content(blob) == DATA
+
+
+def test_bytes_that_came_without_being_acknowledged_do_not_count(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), DATA[:5])
+    with registry.uploads.receive(upload) as received:
+        received.write([b"lost in a crash"])
+    registry.uploads.done(upload)
+
+    blob = registry.finish(repository, find(registry, repository, upload), digest_of(DATA), DATA[5:])
+
+    assert registry.content(blob) == DATA
+
+
+def test_other_bytes_than_announced_are_refused_and_removed(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), b"something")
+
+    with pytest.raises(DigestInvalid) as refused:
+        registry.finish(repository, upload, digest_of(DATA), b" else")
+
+    assert digest_of(DATA) in refused.value.message
+    assert digest_of(b"something else") in refused.value.message
+    assert registry.run(service.blob(registry.db, repository, digest_of(b"something else"))) is None
+    assert nothing_is_left(registry)
+    with pytest.raises(UploadNotFound):
+        find(registry, repository, upload)
+
+
+def test_a_finished_upload_is_gone(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+    registry.finish(repository, upload, digest_of(DATA), DATA)
+
+    with pytest.raises(UploadNotFound):
+        find(registry, repository, upload)
+
+
+def test_bytes_beyond_the_limit_of_a_layer_are_refused_before_they_are_written(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), b"1234")
+    limited = Receiving(registry.blobs, registry.uploads.hashes, upload, limit=8)
+
+    with limited:
+        limited.write([b"56", b"78"])
+        with pytest.raises(TooLarge):
+            limited.write([b"9"])
+
+    reader = registry.blobs.staged(upload.storage_key)
+    assert reader.read(0, 99) == b"12345678"
+
+
+# Duplicates and mounts
+
+
+def test_the_same_bytes_twice_are_kept_once(registry: Registry) -> None:
+    first, second = registry.repository("first"), registry.repository("second")
+
+    kept = registry.blob(first, DATA)
+    again = registry.blob(first, DATA)
+    elsewhere = registry.blob(second, DATA)
+
+    assert kept.digest == again.digest == elsewhere.digest
+    assert registry.blobs.keys() == {kept.storage_key}
+    assert registry.run(service.blob(registry.db, second, Digest(kept.digest))) == kept
+    assert nothing_is_left(registry)
+
+
+def test_two_who_push_the_same_bytes_at_once_both_succeed(registry: Registry) -> None:
+    one, two = registry.repository("one"), registry.repository("two")
+    uploads = [(one, registry.start(one)), (two, registry.start(two, BOB)), (one, registry.start(one, BOB))]
+    digest = digest_of(DATA)
+
+    async def push(repository: Repository, upload: Upload) -> Blob:
+        with registry.uploads.receive(upload) as received:
+            received.write([DATA])
+            place = registry.place(repository, upload.principal)
+            now = registry.clock.now()
+            return await service.finish(registry.db, registry.uploads, now, place, received, digest)
+
+    async def race() -> list[Blob]:
+        return await asyncio.gather(*(push(repository, upload) for repository, upload in uploads))
+
+    blobs = registry.run(race())
+
+    assert {blob.digest for blob in blobs} == {digest}
+    assert len(registry.blobs.keys()) == 1
+    for repository in (one, two):
+        found = registry.run(service.blob(registry.db, repository, digest))
+        assert found is not None
+        assert registry.content(found) == DATA
+    assert nothing_is_left(registry)
+
+
+def test_a_blob_is_mounted_without_moving_a_byte(registry: Registry) -> None:
+    source, target = registry.repository("source"), registry.repository("target")
+    blob = registry.blob(source, DATA)
+    now, digest = registry.clock.now(), digest_of(DATA)
+
+    for _ in range(2):
+        assert registry.run(service.mount(registry.db, now, target, source, digest)) == blob
+
+    assert registry.run(service.blob(registry.db, target, digest)) == blob
+    assert registry.blobs.keys() == {blob.storage_key}
+
+
+def test_only_what_the_source_holds_is_mounted(registry: Registry) -> None:
+    source, target, third = (registry.repository(name) for name in ("source", "target", "third"))
+    registry.blob(third, DATA)
+    now, digest = registry.clock.now(), digest_of(DATA)
+
+    assert registry.run(service.mount(registry.db, now, target, source, digest)) is None
+    assert registry.run(service.blob(registry.db, target, digest)) is None
+
+
+def test_nothing_is_mounted_into_a_repository_that_is_gone(registry: Registry) -> None:
+    source, target = registry.repository("source"), registry.repository("target")
+    registry.blob(source, DATA)
+    registry.run(repositories.delete(registry.db, ACCOUNT, "target", force=False))
+
+    with pytest.raises(RepositoryNotFound):
+        registry.run(service.mount(registry.db, registry.clock.now(), target, source, digest_of(DATA)))
+
+
+def test_a_blob_of_another_repository_does_not_exist_here(registry: Registry) -> None:
+    registry.blob(registry.repository("other"), DATA)
+
+    assert registry.run(service.blob(registry.db, registry.repository(), digest_of(DATA))) is None
+
+
+# Who may continue an upload
+
+
+def test_an_upload_belongs_to_its_principal_and_its_repository(registry: Registry) -> None:
+    repository, other = registry.repository("a/b"), registry.repository("other")
+    upload = registry.start(repository)
+
+    for place, principal in ((repository, BOB), (other, ALICE)):
+        with pytest.raises(UploadNotFound):
+            find(registry, place, upload, principal)
+
+    assert find(registry, repository, upload) == upload
+
+
+def test_an_id_that_was_made_up_is_not_found_and_not_echoed_at_length(registry: Registry) -> None:
+    repository = registry.repository()
+
+    for text in ("", "../../etc/passwd", "'; DROP TABLE upload; --", "x" * 10_000):
+        with pytest.raises(UploadNotFound) as refused:
+            registry.run(service.find(registry.db, registry.place(repository), text))
+        assert len(refused.value.message) < 300
+
+
+def test_a_principal_has_a_limited_number_of_open_uploads(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "UPLOADS_PER_PRINCIPAL", 3)
+    one, two = registry.repository("one"), registry.repository("two")
+    first, *_ = [registry.start(one), registry.start(one), registry.start(two)]
+
+    for repository in (one, two):
+        with pytest.raises(LimitExceeded):
+            registry.start(repository)
+    registry.start(one, BOB)
+    cancel(registry, first)
+
+    registry.start(two)
+
+
+def test_no_upload_is_opened_in_a_repository_that_is_gone(registry: Registry) -> None:
+    repository = registry.repository()
+    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=False))
+
+    with pytest.raises(RepositoryNotFound):
+        registry.start(repository)
+    assert registry.rows(tables.upload) == []
+
+
+# Two requests, one upload
+
+
+def test_of_two_requests_to_one_upload_in_one_process_the_second_is_refused_at_once(registry: Registry) -> None:
+    upload = registry.append(registry.start(registry.repository()), DATA[:5])
+
+    with registry.uploads.receive(upload):
+        with pytest.raises(RangeInvalid) as refused:
+            registry.uploads.receive(upload)
+        assert refused.value.offset == 5
+    registry.uploads.done(upload)
+
+    registry.append(upload, DATA[5:])
+
+
+def test_of_two_nodes_that_advance_one_upload_the_slower_is_refused(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+    winner = registry.append(upload, DATA)
+
+    with pytest.raises(RangeInvalid):
+        registry.append(upload, b"the other half")
+
+    assert find(registry, repository, upload) == winner
+
+
+def test_the_slower_of_two_nodes_neither_finishes_nor_cancels_what_the_faster_one_changed(
+    registry: Registry,
+) -> None:
+    repository = registry.repository()
+    seen = registry.start(repository)
+    registry.append(seen, DATA)
+
+    with pytest.raises(HomeportError):
+        registry.finish(repository, seen, digest_of(b"x"), b"y")
+    cancel(registry, seen)
+
+    assert find(registry, repository, seen).offset == len(DATA)
+
+
+# Cancel
+
+
+def test_a_cancelled_upload_leaves_nothing(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), DATA)
+
+    cancel(registry, upload)
+    cancel(registry, upload)
+
+    assert nothing_is_left(registry)
+    with pytest.raises(UploadNotFound):
+        find(registry, repository, upload)
+
+
+@pytest.mark.parametrize("sent", [b"", DATA[:5]])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_an_upload_cancelled_while_it_is_being_finished_is_not_found_and_leaves_nothing(
+    registry: Registry, sent: bytes, algorithm: str
+) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+    if sent:
+        upload = registry.append(upload, sent)
+    received = registry.uploads.receive(upload)
+    received.write([DATA[len(sent) :]])
+
+    cancel(registry, upload)
+    with pytest.raises(UploadNotFound):
+        registry.run(
+            service.finish(
+                registry.db,
+                registry.uploads,
+                registry.clock.now(),
+                registry.place(repository),
+                received,
+                digest_of(DATA, algorithm),
+            )
+        )
+
+    assert nothing_is_left(registry)
+
+
+@pytest.mark.parametrize("sent", [b"", DATA[:5]])
+@pytest.mark.parametrize("step", ["append", "finish"])
+def test_an_upload_cancelled_before_the_next_bytes_come_is_refused_and_leaves_nothing(
+    registry: Registry, sent: bytes, step: str
+) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+    if sent:
+        upload = registry.append(upload, sent)
+    cancel(registry, upload)  # after this request has read the row
+
+    with pytest.raises(HomeportError):
+        if step == "append":
+            registry.append(upload, DATA[len(sent) :])
+        else:
+            registry.finish(repository, upload, digest_of(DATA), DATA[len(sent) :])
+
+    assert nothing_is_left(registry)
+
+
+def test_an_upload_is_not_finished_into_a_repository_that_went_away(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), DATA)
+    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+    registry.repository()  # the same name, another repository
+
+    with pytest.raises(RepositoryNotFound):
+        registry.finish(repository, upload, digest_of(DATA))
+    sweep(registry)
+
+    assert nothing_is_left(registry)
+    assert registry.rows(tables.blob) == []
+
+
+# Parts of the AWS API
+
+
+def finish_parts(registry: Registry, repository: Repository, upload: Upload) -> Blob:
+    return registry.run(
+        service.finish_parts(
+            registry.db,
+            registry.uploads,
+            registry.clock.now(),
+            registry.place(repository),
+            upload,
+            digest_of(DATA),
+        )
+    )
+
+
+@pytest.mark.parametrize("small", [(False, False), (False, True), (True,), (False,)])
+def test_only_the_last_part_may_be_small(registry: Registry, small: tuple[bool, ...]) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+    for number, is_small in enumerate(small):
+        data = DATA[number * 5 :] if number == len(small) - 1 else DATA[number * 5 : number * 5 + 5]
+        upload = registry.append(upload, data, small_part=is_small)
+
+    assert registry.content(finish_parts(registry, repository, upload)) == DATA
+    assert nothing_is_left(registry)
+
+
+@pytest.mark.parametrize("small", [(True, False), (True, True), (False, True, False), (True, False, True)])
+def test_a_small_part_before_the_last_is_told_at_the_end_and_the_upload_stays(
+    registry: Registry, small: tuple[bool, ...]
+) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+    for is_small in small:
+        upload = registry.append(upload, b"x", small_part=is_small)
+
+    with pytest.raises(LayerPartTooSmall):
+        finish_parts(registry, repository, upload)
+
+    assert find(registry, repository, upload) == upload
+
+
+def test_an_upload_without_parts_cannot_be_completed(registry: Registry) -> None:
+    repository = registry.repository()
+
+    with pytest.raises(EmptyUpload):
+        finish_parts(registry, repository, registry.start(repository))
+
+
+def test_a_layer_that_the_repository_has_already_ends_the_upload(registry: Registry) -> None:
+    repository = registry.repository()
+    registry.blob(repository, DATA)
+    upload = registry.append(registry.start(repository), DATA)
+
+    with pytest.raises(LayerAlreadyExists):
+        finish_parts(registry, repository, upload)
+
+    assert nothing_is_left(registry)
+
+
+def test_a_failed_completion_does_not_block_the_upload(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), b"other bytes")
+
+    with pytest.raises(DigestInvalid):
+        finish_parts(registry, repository, upload)
+
+    assert nothing_is_left(registry)
+
+
+# Sweep
+
+
+def test_only_uploads_without_progress_for_a_day_are_swept(registry: Registry) -> None:
+    repository = registry.repository()
+    idle = registry.append(registry.start(repository), b"idle")
+    alive = registry.append(registry.start(repository), b"alive")
+    registry.clock.advance(DAY - 1)
+    alive = registry.append(alive, b" and well")
+    assert sweep(registry) == 0
+
+    registry.clock.advance(2)
+    assert sweep(registry) == 1
+
+    with pytest.raises(UploadNotFound):
+        find(registry, repository, idle)
+    assert find(registry, repository, alive) == alive
+    assert registry.blobs.keys() == {alive.storage_key}
+    registry.clock.advance(DAY)
+    assert sweep(registry) == 1
+    assert nothing_is_left(registry)
+
+
+def test_a_sweep_takes_more_than_one_batch(registry: Registry) -> None:
+    repository = registry.repository()
+    for _ in range(105):
+        registry.append(registry.start(repository), b"x")
+    registry.clock.advance(DAY + 1)
+
+    assert sweep(registry) == 105
+    assert nothing_is_left(registry)
+
+
+def test_uploads_of_a_deleted_repository_are_swept_without_waiting_a_day(registry: Registry) -> None:
+    repository = registry.repository()
+    registry.append(registry.start(repository), DATA)
+    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+
+    assert sweep(registry) == 1
+    assert nothing_is_left(registry)
+
+
+def test_bytes_whose_removal_was_interrupted_are_removed_later(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = registry.append(registry.start(registry.repository()), DATA)
+
+    def crash(key: StorageKey) -> None:
+        raise OSError("the process died here")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="died"):
+        patch.setattr(registry.blobs, "discard", crash)
+        cancel(registry, upload)
+    assert registry.blobs.keys() == {upload.storage_key}
+
+    assert sweep(registry) == 1
+    assert nothing_is_left(registry)
+
+
+def test_a_stale_view_of_an_upload_cannot_be_made_up(registry: Registry) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), DATA)
+
+    forged = replace(upload, version=upload.version + 1)
+    with pytest.raises(RangeInvalid):
+        registry.append(forged, b"more")
+
+    assert find(registry, repository, upload) == upload
