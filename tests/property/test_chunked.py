@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from homeport.wire.chunked import ChunkDecoder, ChunkError
 
 LINE = 4096  # the longest chunk header or trailer line
-extensions = st.sampled_from([b"", b" ", b"\t ", b";a", b";a=b", b' ;a="b c";d', b";" + b"x" * 200, b"; \xe4"])
+extensions = st.sampled_from(
+    [b"", b" ", b"\t ", b";a", b";a=b", b' ;a="b c";d', b";" + b"x" * 200, b"; \xe4"]
+)
 trailers = st.lists(st.sampled_from([b"a: b", b"Digest: x", b"x:" + b"y" * 300]), max_size=3)
 
 
@@ -116,7 +118,9 @@ def test_a_damaged_body_is_read_as_the_rfc_says_or_not_at_all(
     wire = bytearray(body[1])
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(wire) - 1))
-        new = data.draw(st.sampled_from([b"", b"\r", b"\n", b"\r\n", b" ", b"0", b"g", b"\x00", b"-", b";", b"f"]))
+        new = data.draw(
+            st.sampled_from([b"", b"\r", b"\n", b"\r\n", b" ", b"0", b"g", b"\x00", b"-", b";", b"f"])
+        )
         wire[at : at + data.draw(st.integers(0, 1))] = new
     damaged = bytes(wire)
 

@@ -13,10 +13,18 @@ from homeport.images.rules import image_size, read_manifest
 from homeport.kernel import limits, media
 from homeport.kernel.errors import HomeportError, ManifestInvalid, TooLarge
 
-TYPES = sorted(media.IMAGES | media.INDEXES | media.SCHEMA1) + [media.ORAS_ARTIFACT, "application/x+json", "x", ""]
+TYPES = sorted(media.IMAGES | media.INDEXES | media.SCHEMA1) + [
+    media.ORAS_ARTIFACT,
+    "application/x+json",
+    "x",
+    "",
+]
 digests = st.integers(0, 5).map(lambda number: f"sha256:{number:064x}")
 media_types = st.sampled_from(
-    ["application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"]
+    [
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ]
 )
 descriptors = st.fixed_dictionaries(
     {"mediaType": media_types, "digest": digests, "size": st.integers(0, 2**40)},
@@ -121,7 +129,10 @@ def test_the_size_of_an_image_counts_each_blob_once(
 
 
 @settings(max_examples=300)
-@given(st.binary(max_size=80) | st.text('{}[]":,0123ntfalse\\u ', max_size=40).map(str.encode), st.sampled_from(TYPES))
+@given(
+    st.binary(max_size=80) | st.text('{}[]":,0123ntfalse\\u ', max_size=40).map(str.encode),
+    st.sampled_from(TYPES),
+)
 def test_any_bytes_are_a_manifest_or_a_domain_error(body: bytes, content_type: str) -> None:
     read(body, content_type)
     read(body, None)

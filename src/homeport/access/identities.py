@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from homeport.access import policies
 from homeport.access.evaluate import Caller
 from homeport.access.policies import Policy
 from homeport.access.sealing import Sealer, Secret
 from homeport.access.tokens import new_access_key_id, new_secret_access_key, new_user_id
-from homeport.database.engine import Database, Reader, Statement, Transaction
+from homeport.database.engine import Database, Reader, Row, Statement, Transaction
 from homeport.database.tables import access_key, account, iam_user, iam_user_policy
 from homeport.kernel.clock import to_micros
 from homeport.kernel.errors import HomeportError, InvalidParameter
@@ -81,6 +82,22 @@ _key = Statement(
     select(
         access_key.c.account_id, access_key.c.user_name, access_key.c.secret_sealed, access_key.c.active
     ).where(access_key.c.id == bindparam("id"))
+)
+_holder = Statement(
+    select(access_key.c.account_id, access_key.c.user_name, iam_user.c.user_id, iam_user_policy.c.document)
+    .join(
+        iam_user,
+        and_(iam_user.c.account_id == access_key.c.account_id, iam_user.c.name == access_key.c.user_name),
+    )
+    .outerjoin(
+        iam_user_policy,
+        and_(
+            iam_user_policy.c.account_id == iam_user.c.account_id,
+            iam_user_policy.c.user_name == iam_user.c.name,
+        ),
+    )
+    .where(access_key.c.id == bindparam("id"), access_key.c.active == 1)
+    .order_by(iam_user_policy.c.name)
 )
 _keys = Statement(
     select(access_key.c.id, access_key.c.active)
@@ -302,16 +319,8 @@ class Identities:
 
     async def principal(self, key_id: str) -> Principal | None:
         """Return who holds the key as they are now; None when key or user is gone or the key is off."""
-        row = await self._db.first(_key, id=key_id)
-        if row is None or not row[3]:
-            return None
-        account_id, user = row[0], row[1]
-        found = await self._db.first(_user, account=account_id, user=user)
-        if found is None:
-            return None
-        documents = await self._db.all(_policies, account=account_id, user=user)
-        attached = tuple(policies.compiled_identity_policy(document) for _, document in documents)
-        return Principal(Caller(account_id, user_arn(account_id, user), found[0], "user"), key_id, attached)
+        rows = await self._db.all(_holder, id=key_id)
+        return _principal(key_id, tuple(rows)) if rows else None
 
     async def _add_user(self, tx: Transaction, account_id: str, user: str, now: datetime) -> None:
         await tx.run(_add_user, account=account_id, user=user, user_id=new_user_id(), now=to_micros(now))
@@ -321,6 +330,14 @@ class Identities:
         sealed = self._sealer.seal(_SECRET, secret.encode(), key_id.encode())
         await tx.run(_add_key, id=key_id, account=account_id, user=user, sealed=sealed, now=to_micros(now))
         return NewKey(account_id, user, user_arn(account_id, user), key_id, secret)
+
+
+@lru_cache(maxsize=1024)
+def _principal(key_id: str, rows: tuple[Row, ...]) -> Principal:
+    """Put a principal together from (account, user, user id, policy document or None) rows."""
+    account_id, user, user_id, _ = rows[0]
+    attached = tuple(policies.compiled_identity_policy(row[3]) for row in rows if row[3] is not None)
+    return Principal(Caller(account_id, user_arn(account_id, user), user_id, "user"), key_id, attached)
 
 
 async def _must_exist(db: Reader, account_id: str, user: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote
 
 from homeport.kernel.errors import NameInvalid, RouteNotFound
@@ -43,6 +44,7 @@ class Route:
         return self.name
 
 
+_KNOWN_CHARS = 512  # longer paths are parsed each time, so that what is remembered stays small
 _BY_LAST_BUT_ONE = {
     "manifests": Resource.MANIFEST,
     "blobs": Resource.BLOB,
@@ -52,6 +54,10 @@ _BY_LAST_BUT_ONE = {
 
 def parse(raw_path: str) -> Route:
     """Return the route of a raw path that begins with `/v2`. Errors: RouteNotFound, NameInvalid."""
+    return _parse_known(raw_path) if len(raw_path) < _KNOWN_CHARS else _parse(raw_path)
+
+
+def _parse(raw_path: str) -> Route:
     if raw_path in ("/v2", "/v2/"):
         return Route(Resource.ROOT)
     path = raw_path
@@ -78,6 +84,9 @@ def parse(raw_path: str) -> Route:
     if resource is None or not segments[-1]:
         raise RouteNotFound("There is nothing at this path")
     return Route(resource, _name(segments[:-2]), segments[-1])
+
+
+_parse_known = lru_cache(maxsize=4096)(_parse)
 
 
 def _name(segments: list[str]) -> RepositoryName:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -75,6 +76,7 @@ _delete_tag = Statement(
 )
 
 
+@lru_cache(maxsize=1024)  # a row that has not changed is the same value
 def _value(row: Row) -> Repository:
     return Repository(
         id=row[0],

@@ -20,7 +20,12 @@ def descriptor(number: int = 1, media_type: str = LAYER, size: int = 10, **more:
 
 def image(**members: Any) -> dict[str, Any]:
     config = descriptor(0, "application/vnd.oci.image.config.v1+json")
-    document = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": config, "layers": [descriptor()]}
+    document = {
+        "schemaVersion": 2,
+        "mediaType": media.OCI_MANIFEST,
+        "config": config,
+        "layers": [descriptor()],
+    }
     return {name: value for name, value in {**document, **members}.items() if value is not ...}
 
 
@@ -37,7 +42,9 @@ def body(document: object) -> bytes:
 def refusal(document: object, content_type: str | None = None) -> str:
     with pytest.raises(ManifestInvalid) as refused:
         read_manifest(body(document), content_type)
-    assert refused.value.message.startswith("Invalid parameter at 'ImageManifest' failed to satisfy constraint: '")
+    assert refused.value.message.startswith(
+        "Invalid parameter at 'ImageManifest' failed to satisfy constraint: '"
+    )
     return refused.value.message
 
 
@@ -109,7 +116,9 @@ def test_an_image_without_a_media_type_has_the_announced_one() -> None:
 # M3, M14: one type, stated in one way
 
 
-@pytest.mark.parametrize("members", [("layers",), ("config",), ("config", "layers"), ("blobs",), ("fsLayers",)])
+@pytest.mark.parametrize(
+    "members", [("layers",), ("config",), ("config", "layers"), ("blobs",), ("fsLayers",)]
+)
 @pytest.mark.parametrize(
     "media_type", [*sorted(media.IMAGES | media.INDEXES | media.SCHEMA1), media.ORAS_ARTIFACT, "a/b"]
 )
@@ -118,7 +127,9 @@ def test_a_document_that_is_image_and_index_at_once_is_refused(
 ) -> None:
     both: dict[str, Any] = {"config": descriptor(0), "layers": [], "blobs": [], "fsLayers": []}
     schema_version = 1 if media_type in media.SCHEMA1 else 2
-    document = index(mediaType=media_type, schemaVersion=schema_version, **{name: both[name] for name in members})
+    document = index(
+        mediaType=media_type, schemaVersion=schema_version, **{name: both[name] for name in members}
+    )
 
     assert "both layers and manifests" in refusal(document)
     assert "both layers and manifests" in refusal({**document, "mediaType": None}, media_type)
@@ -149,7 +160,10 @@ def test_an_index_under_the_type_of_an_image_is_refused_and_the_reverse(media_ty
 def test_a_member_in_another_case_is_refused_because_many_readers_would_take_it() -> None:
     assert "written in another case" in refusal(index(Layers=[]))
     assert "written in another case" in refusal(image(MediaType=media.OCI_INDEX))
-    assert read_manifest(body(image(annotations={"a": "1", "A": "2"})), None).annotations == {"a": "1", "A": "2"}
+    assert read_manifest(body(image(annotations={"a": "1", "A": "2"})), None).annotations == {
+        "a": "1",
+        "A": "2",
+    }
 
 
 # M2: hostile JSON
@@ -208,9 +222,7 @@ def test_a_media_type_that_cannot_be_stored_or_sent_is_refused(text: str) -> Non
     refusal(image(layers=[descriptor(1, text)]))
 
 
-@pytest.mark.parametrize(
-    "size", [-1, -(2**63), 2**63, 10**30, 1.0, "10", None, True, [], {}]
-)
+@pytest.mark.parametrize("size", [-1, -(2**63), 2**63, 10**30, 1.0, "10", None, True, [], {}])
 def test_a_size_that_is_no_byte_count_is_refused(size: Any) -> None:
     assert "needs a size" in refusal(image(layers=[descriptor(size=size)]))
 
@@ -219,7 +231,9 @@ def test_a_size_that_only_a_float_can_hold_is_refused() -> None:
     assert "needs a size" in refusal(body(image()).replace(b'"size": 10', b'"size": 1e400'))
 
 
-@pytest.mark.parametrize("digest", [None, 7, "", "sha256:", "md5:" + "a" * 32, "sha256:" + "A" * 64, [], "sha256:../x"])
+@pytest.mark.parametrize(
+    "digest", [None, 7, "", "sha256:", "md5:" + "a" * 32, "sha256:" + "A" * 64, [], "sha256:../x"]
+)
 def test_a_reference_by_anything_but_a_digest_is_refused(digest: Any) -> None:
     broken = {**descriptor(), "digest": digest}
 
@@ -294,7 +308,9 @@ def test_an_index_has_a_bounded_number_of_children_and_an_image_of_layers() -> N
     assert len(read_manifest(body(image(layers=layers)), None).blobs) == limits.MANIFEST_LAYERS + 1
     assert "more than" in refusal(index(manifests=[*children, descriptor(5000)]))
     assert "more than" in refusal(image(layers=[*layers, descriptor(5000)]))
-    refusal({"schemaVersion": 1, "fsLayers": [{"blobSum": f"sha256:{1:064x}"}] * (limits.MANIFEST_LAYERS + 1)})
+    refusal(
+        {"schemaVersion": 1, "fsLayers": [{"blobSum": f"sha256:{1:064x}"}] * (limits.MANIFEST_LAYERS + 1)}
+    )
 
 
 def test_urls_of_foreign_layers_are_opaque_and_only_such_layers_may_be_elsewhere() -> None:

@@ -73,9 +73,10 @@ class Registry:
 
         async def add_account(tx: Transaction) -> None:
             row = {"id": str(ACCOUNT), "name": "default", "created_at": to_micros(START)}
-            await tx.run(Statement(insert(account).values(**{key: bindparam(key + "_") for key in row})), **{
-                key + "_": value for key, value in row.items()
-            })
+            await tx.run(
+                Statement(insert(account).values(**{key: bindparam(key + "_") for key in row})),
+                **{key + "_": value for key, value in row.items()},
+            )
 
         self.run(self.db.write(add_account))
 

@@ -104,7 +104,9 @@ def test_pages_go_through_all_names_in_order(registry: Registry) -> None:
     assert seen == sorted(names)
 
 
-def test_a_repository_with_images_goes_only_by_force_and_then_with_everything_in_it(registry: Registry) -> None:
+def test_a_repository_with_images_goes_only_by_force_and_then_with_everything_in_it(
+    registry: Registry,
+) -> None:
     repository = registry.repository()
     child = registry.image(repository, tag="v1")
     registry.put(repository, index_of(child), "list")
