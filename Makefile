@@ -24,7 +24,7 @@ serve: ## run the registry on 127.0.0.1:5000 with its data in ./data; ARGS="--po
 	$(RUNTIME)
 	@HOMEPORT_DATA="$${HOMEPORT_DATA:-data}" HOMEPORT_PORT="$${HOMEPORT_PORT:-5000}" exec $(BIN)/homeport serve $(ARGS)
 
-test: check test-fast test-slow ## all of check, then every test: fast ones first, slow ones after
+test: clients check test-fast test-slow ## the real clients, all of check, then every test: fast ones first
 
 check: ## style, types, import order, locks and generated pages
 	$(DEV)
@@ -55,7 +55,7 @@ docs: ## write the generated pages anew
 bench: ## measure against the reference registry; as root installs it when missing; ARGS pass on
 	$(DEV)
 	@tools/install-clients docker-registry skopeo
-	$(BIN)/python tests/bench/run.py $(ARGS)
+	$(BIN)/python -m tests.bench.run $(ARGS)
 
 clients: ## install the real clients for the tests (as root, with apt); else say what is missing
 	@tools/install-clients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -65,7 +66,14 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-async def _serve(settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None, worker: int) -> int:
+async def _serve(
+    settings: Settings,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    worker: int,
+    supervisor: int | None = None,
+) -> int:
+    """Serve as one process. `supervisor` is a descriptor that becomes readable when the supervisor is gone."""
     region = build_region(settings)
     dispatch = Dispatch(region)
     server = Server(dispatch, complete_headers)
@@ -81,22 +89,32 @@ async def _serve(settings: Settings, listener: socket.socket, tls: ssl.SSLContex
     stop = asyncio.Event()
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if supervisor is not None:
+        asyncio.get_running_loop().add_reader(supervisor, stop.set)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = f"{'https' if tls else 'http'}://{shown}:{port}"
     log.info("serving", url=url, region=region.name, account=region.account, worker=worker, pid=os.getpid())
     await stop.wait()
+    if supervisor is not None:
+        asyncio.get_running_loop().remove_reader(supervisor)
     log.info("draining", worker=worker)
     drained = asyncio.ensure_future(dispatch.drain())
     await asyncio.sleep(0)  # from here on every answer closes its connection
     await site.stop()
+    busy = []
     for connection in server.connections:
         connection.keep_alive(False)
         if connection._current_request is None:
             connection.close()
+        else:
+            busy.append(connection)
     try:
         async with asyncio.timeout(settings.drain_seconds):
             await drained
+            # An answer may be complete and its end still on the way to a slow client: its connection closes then.
+            while any(connection.transport is not None for connection in busy):
+                await asyncio.sleep(0.02)
     except TimeoutError:
         log.warning("drain_timeout", seconds=settings.drain_seconds)
     await server.shutdown(1.0)
@@ -112,17 +130,24 @@ def _supervise(settings: Settings, listener: socket.socket, tls: ssl.SSLContext 
     """Keep `settings.workers` processes on one listening socket; a worker that dies is replaced."""
     running: dict[int, int] = {}
     stopping = False
+    # Nobody writes to this pipe: its end tells the workers that the supervisor died, however it did.
+    alive, held_open = os.pipe()
 
     def start(worker: int) -> None:
+        # No signal between the fork and knowing its pid, nor may a worker run the supervisor's handler.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         pid = os.fork()
         if pid:
             running[pid] = worker
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
             return
+        os.close(held_open)
         for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         status = 1
         try:
-            status = asyncio.run(_serve(settings, listener, tls, worker))
+            status = asyncio.run(_serve(settings, listener, tls, worker, alive))
         finally:
             sys.stderr.flush()
             os._exit(status)
@@ -130,8 +155,10 @@ def _supervise(settings: Settings, listener: socket.socket, tls: ssl.SSLContext 
     def stop(*_: object) -> None:
         nonlocal stopping
         stopping = True
+        listener.close()  # the last holder: from here on the system refuses connections
         for pid in running:
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)

@@ -27,6 +27,4 @@ def expired_session(homeport: Homeport, who: Credentials, service: str = "ecr") 
     at = datetime.now(UTC) - timedelta(seconds=960)
     tokens = SessionTokens(sealer(homeport.data))
     issued = tokens.issue(who.user_arn, who.account_id, who.access_key_id, 900, at, None)
-    return Signer(
-        issued.access_key_id, issued.secret_access_key, who.region, service, issued.session_token
-    )
+    return Signer(issued.access_key_id, issued.secret_access_key, who.region, service, issued.session_token)

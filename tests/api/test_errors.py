@@ -89,9 +89,7 @@ def test_a_body_changed_after_signing_is_refused(homeport: Homeport, signer: Sig
 
 
 @pytest.mark.parametrize("header", ["x-amz-target", "content-type", "host", "x-amz-date"])
-def test_a_header_changed_after_signing_is_refused(
-    homeport: Homeport, signer: Signer, header: str
-) -> None:
+def test_a_header_changed_after_signing_is_refused(homeport: Homeport, signer: Signer, header: str) -> None:
     headers = {
         "host": homeport.host,
         "content-type": JSON,
@@ -134,9 +132,7 @@ def test_a_clock_that_is_far_off_is_told_so(
 
 
 @pytest.mark.parametrize("minutes", [-14, 14])
-def test_a_clock_that_is_a_little_off_is_no_matter(
-    homeport: Homeport, signer: Signer, minutes: int
-) -> None:
+def test_a_clock_that_is_a_little_off_is_no_matter(homeport: Homeport, signer: Signer, minutes: int) -> None:
     at = datetime.now(UTC) + timedelta(minutes=minutes)
 
     call(homeport.url, "DescribeRegistry", {}, signer, at=at).expect(200)
@@ -190,7 +186,7 @@ def test_a_signature_that_is_malformed_or_leaves_out_a_header_is_incomplete(
 def test_a_body_that_cannot_be_read_is_a_serialization_error(
     homeport: Homeport, signer: Signer, body: bytes
 ) -> None:
-    operation = "CreateRepository" if b"repositoryName\"" in body else "DescribeRepositories"
+    operation = "CreateRepository" if b'repositoryName"' in body else "DescribeRepositories"
 
     answer = call(homeport.url, operation, body, signer)
 
@@ -212,10 +208,22 @@ def test_an_empty_body_equals_no_parameters(homeport: Homeport, signer: Signer) 
     ("operation", "params", "message"),
     [
         ("CreateRepository", {}, "'repositoryName' failed to satisfy constraint: 'Member must not be null'"),
-        ("DescribeRepositories", {"maxResults": 0}, "'maxResults' failed to satisfy constraint: 'Member must"),
+        (
+            "DescribeRepositories",
+            {"maxResults": 0},
+            "'maxResults' failed to satisfy constraint: 'Member must",
+        ),
         ("DescribeRepositories", {"repositoryNames": []}, "greater than or equal to 1'"),
-        ("DescribeRepositories", {"registryId": "12"}, "'registryId' failed to satisfy constraint: 'Member m"),
-        ("ListImages", {"repositoryName": "ab", "filter": {"tagStatus": "SOME"}}, "'filter.tagStatus' failed"),
+        (
+            "DescribeRepositories",
+            {"registryId": "12"},
+            "'registryId' failed to satisfy constraint: 'Member m",
+        ),
+        (
+            "ListImages",
+            {"repositoryName": "ab", "filter": {"tagStatus": "SOME"}},
+            "'filter.tagStatus' failed",
+        ),
         ("BatchGetImage", {"repositoryName": "ab", "imageIds": [{}] * 101}, "less than or equal to 100'"),
     ],
 )

@@ -134,9 +134,7 @@ def test_a_list_before_its_images_is_refused_and_every_missing_one_named(
 
 
 @pytest.mark.parametrize(("docker", "kind"), [(False, OCI_INDEX), (True, DOCKER_LIST)])
-def test_a_list_has_the_size_of_its_largest_image(
-    ecr: Any, repository: str, docker: bool, kind: str
-) -> None:
+def test_a_list_has_the_size_of_its_largest_image(ecr: Any, repository: str, docker: bool, kind: str) -> None:
     small, large = random_image(docker=docker), random_image(layers=3, docker=docker)
     index = index_of([small, large], docker=docker)
     put(ecr, repository, small)
@@ -170,8 +168,8 @@ def test_a_digest_that_is_not_the_manifests_is_refused(ecr: Any, repository: str
         ("[]", "Invalid JSON syntax"),
         ('{"schemaVersion":2,"schemaVersion":2}', "A key appears twice in one object"),
         ('{"schemaVersion":2}', "imageManifestMediaType is required"),
-        ('{"schemaVersion":2,"mediaType":"%s"}' % OCI_MANIFEST, "needs the members config and layers"),
-        ('{"schemaVersion":2,"mediaType":"%s"}' % OCI_INDEX, "needs the member manifests"),
+        (f'{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}"}}', "needs the members config and layers"),
+        (f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}"}}', "needs the member manifests"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused_with_the_reason(
@@ -399,9 +397,7 @@ def test_an_unknown_image_is_named_as_ecr_names_it(
 
 
 @pytest.mark.parametrize("more", [{"maxResults": 5}, {"nextToken": "x"}])
-def test_named_images_and_pages_exclude_each_other(
-    ecr: Any, repository: str, more: dict[str, Any]
-) -> None:
+def test_named_images_and_pages_exclude_each_other(ecr: Any, repository: str, more: dict[str, Any]) -> None:
     code, message = refused(
         ecr.describe_images, repositoryName=repository, imageIds=[{"imageTag": "v1"}], **more
     )
@@ -511,9 +507,7 @@ def test_artifacts_about_an_image_are_listed_with_what_they_say(
     ecr: Any, repository: str, oci: OciClient
 ) -> None:
     image = random_image()
-    signature = artifact(
-        b"signed", artifact_type=SIGNATURE, subject=image.manifest, annotations={"by": "ci"}
-    )
+    signature = artifact(b"signed", artifact_type=SIGNATURE, subject=image.manifest, annotations={"by": "ci"})
     sbom = artifact(b"{}", artifact_type=SBOM, subject=image.manifest)
     by_config = random_image(subject=image.manifest)
     for pushed in (image, signature, sbom, by_config, artifact(b"other", artifact_type=SBOM)):

@@ -44,9 +44,7 @@ def send(ecr: Any, repository: str, upload_id: str) -> Callable[[int, bytes], An
 
 
 def complete(ecr: Any, repository: str, upload_id: str, digest: str) -> Any:
-    return ecr.complete_layer_upload(
-        repositoryName=repository, uploadId=upload_id, layerDigests=[digest]
-    )
+    return ecr.complete_layer_upload(repositoryName=repository, uploadId=upload_id, layerDigests=[digest])
 
 
 def test_a_layer_in_three_parts_is_whole_and_available(
@@ -143,9 +141,7 @@ def test_bytes_that_do_not_have_the_digest_are_thrown_away(
     send(0, data)
 
     code, message = refused(complete, ecr=ecr, repository=repository, upload_id=upload_id, digest=MISSING)
-    again, _ = refused(
-        complete, ecr=ecr, repository=repository, upload_id=upload_id, digest=sha256(data)
-    )
+    again, _ = refused(complete, ecr=ecr, repository=repository, upload_id=upload_id, digest=sha256(data))
 
     found = ecr.batch_check_layer_availability(
         repositoryName=repository, layerDigests=[MISSING, sha256(data)]
@@ -283,9 +279,9 @@ def test_a_download_address_yields_the_layer_without_credentials(
 def test_a_changed_download_address_yields_nothing(ecr: Any, repository: str) -> None:
     image = random_image()
     put(ecr, repository, image, "v1")
-    url = ecr.get_download_url_for_layer(
-        repositoryName=repository, layerDigest=image.layers[0].digest
-    )["downloadUrl"]
+    url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=image.layers[0].digest)[
+        "downloadUrl"
+    ]
     place = len(url) - 20
     changed = url[:place] + ("A" if url[place] != "A" else "B") + url[place + 1 :]
 
@@ -299,9 +295,9 @@ def test_a_changed_download_address_yields_nothing(ecr: Any, repository: str) ->
 def test_a_download_address_ends_with_its_repository(ecr: Any, repository: str) -> None:
     image = random_image()
     put(ecr, repository, image, "v1")
-    url = ecr.get_download_url_for_layer(
-        repositoryName=repository, layerDigest=image.layers[0].digest
-    )["downloadUrl"]
+    url = ecr.get_download_url_for_layer(repositoryName=repository, layerDigest=image.layers[0].digest)[
+        "downloadUrl"
+    ]
     ecr.delete_repository(repositoryName=repository, force=True)
     ecr.create_repository(repositoryName=repository)
 
@@ -315,9 +311,7 @@ def test_a_download_address_ends_with_its_repository(ecr: Any, repository: str) 
 def test_a_layer_without_an_image_has_no_download_address(ecr: Any, repository: str) -> None:
     digest = upload(ecr, repository, random.randbytes(10))
 
-    code, message = refused(
-        ecr.get_download_url_for_layer, repositoryName=repository, layerDigest=digest
-    )
+    code, message = refused(ecr.get_download_url_for_layer, repositoryName=repository, layerDigest=digest)
 
     assert code == "LayerInaccessibleException"
     assert digest in message

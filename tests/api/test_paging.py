@@ -30,7 +30,8 @@ def seven(homeport: Homeport, ecr: Any) -> tuple[str, list[str]]:
 
 def pages(call: Callable[..., Any], key: str, size: int, **params: Any) -> list[list[Any]]:
     """Every page of a listing, following nextToken by hand."""
-    found, token = [], {}
+    found: list[list[Any]] = []
+    token: dict[str, str] = {}
     while True:
         page = call(maxResults=size, **params, **token)
         found.append(page[key])
@@ -92,17 +93,13 @@ def test_the_paginators_of_boto3_find_everything(ecr: Any, seven: tuple[str, lis
     assert names == sorted(set(names))
 
 
-def test_an_image_pushed_between_two_pages_disturbs_neither(
-    ecr: Any, repository: str
-) -> None:
+def test_an_image_pushed_between_two_pages_disturbs_neither(ecr: Any, repository: str) -> None:
     digests = [put(ecr, repository, random_image()) for _ in range(4)]
     first = ecr.describe_images(repositoryName=repository, maxResults=2)
 
     put(ecr, repository, random_image())
     ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageDigest": digests[2]}])
-    second = ecr.describe_images(
-        repositoryName=repository, maxResults=2, nextToken=first["nextToken"]
-    )
+    second = ecr.describe_images(repositoryName=repository, maxResults=2, nextToken=first["nextToken"])
 
     found = [each["imageDigest"] for page in (first, second) for each in page["imageDetails"]]
     assert found == digests[::-1]
@@ -136,14 +133,10 @@ def test_a_page_of_referrers_is_twenty_unless_asked_otherwise(
     oci.push_blob(repository, b"{}")
     oci.push_blob(repository, b"same")
     for number in range(21):
-        note = artifact(
-            b"same", artifact_type=KIND, subject=image.manifest, annotations={"n": str(number)}
-        )
+        note = artifact(b"same", artifact_type=KIND, subject=image.manifest, annotations={"n": str(number)})
         oci.push_manifest(repository, note.manifest)
 
-    page = ecr.list_image_referrers(
-        repositoryName=repository, subjectId={"imageDigest": image.digest}
-    )
+    page = ecr.list_image_referrers(repositoryName=repository, subjectId={"imageDigest": image.digest})
 
     assert len(page["referrers"]) == 20
     assert "nextToken" in page
@@ -196,9 +189,7 @@ def test_a_token_is_good_more_than_once(ecr: Any, seven: tuple[str, list[str]], 
 
 
 @pytest.mark.parametrize("change", ["made up", "changed", "longer", "empty"])
-def test_a_forged_token_is_refused(
-    ecr: Any, seven: tuple[str, list[str]], token: str, change: str
-) -> None:
+def test_a_forged_token_is_refused(ecr: Any, seven: tuple[str, list[str]], token: str, change: str) -> None:
     last = "A" if token[10] != "A" else "B"
     forged = {
         "made up": "bmV4dA",

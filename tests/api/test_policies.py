@@ -27,10 +27,8 @@ def allow(principal: Any, *actions: str, effect: str = "Allow") -> dict[str, Any
 # --- The operations ---
 
 
-def test_a_policy_is_kept_as_text_and_answered_when_deleted(
-    ecr: Any, account: str, repository: str
-) -> None:
-    text = document(allow("*", "ecr:BatchGetImage")).replace(":", " : ")
+def test_a_policy_is_kept_as_text_and_answered_when_deleted(ecr: Any, account: str, repository: str) -> None:
+    text = json.dumps(json.loads(document(allow("*", "ecr:BatchGetImage"))), indent=3)
 
     set_ = ecr.set_repository_policy(repositoryName=repository, policyText=text)
     got = ecr.get_repository_policy(repositoryName=repository)
@@ -70,7 +68,9 @@ def test_a_policy_that_is_none_is_refused(ecr: Any, repository: str, text: str) 
     code, message = refused(ecr.set_repository_policy, repositoryName=repository, policyText=text)
 
     assert code == "InvalidParameterException"
-    assert message.startswith("Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repos")
+    assert message.startswith(
+        "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repos"
+    )
     assert refused(ecr.get_repository_policy, repositoryName=repository)[0].startswith("RepositoryPolicyNot")
 
 
@@ -221,14 +221,15 @@ def test_another_account_reads_a_whole_image_and_cannot_write(
 
     assert described["registryId"] == account
     assert data == blob.expect(200).body == layer.data
+    writes: dict[str, dict[str, Any]] = {
+        "initiate_layer_upload": {},
+        "put_image": {"imageManifest": image.manifest.text, "imageTag": "mine"},
+        "batch_delete_image": {"imageIds": [{"imageTag": "v1"}]},
+        "delete_repository": {"force": True},
+        "set_repository_policy": {"policyText": document(allow("*", "ecr:*"))},
+    }
     for client in (user, administrator):
-        for operation, more in {
-            "initiate_layer_upload": {},
-            "put_image": {"imageManifest": image.manifest.text, "imageTag": "mine"},
-            "batch_delete_image": {"imageIds": [{"imageTag": "v1"}]},
-            "delete_repository": {"force": True},
-            "set_repository_policy": {"policyText": document(allow("*", "ecr:*"))},
-        }.items():
+        for operation, more in writes.items():
             code, _ = refused(getattr(client, operation), **asked, **more)
             assert code == "AccessDeniedException", operation
 

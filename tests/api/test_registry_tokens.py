@@ -33,9 +33,10 @@ def session(homeport: Homeport, user: str, *, seconds: int | None = None, narrow
     return json.loads(done.out)
 
 
-def client_of(homeport: Homeport, issued: Any) -> Any:
+def client_of(homeport: Homeport, issued: Any, service: str = "ecr") -> Any:
     """A boto3 client with temporary credentials."""
     return homeport.client(
+        service,
         aws_access_key_id=issued["AccessKeyId"],
         aws_secret_access_key=issued["SecretAccessKey"],
         aws_session_token=issued["SessionToken"],
@@ -46,6 +47,12 @@ def password_of(ecr: Any) -> str:
     """The docker password that a client is given."""
     token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     return base64.b64decode(token).decode().removeprefix("AWS:")
+
+
+@pytest.fixture(scope="session")
+def temporary(homeport: Homeport, pusher: Credentials) -> Any:
+    """Temporary credentials of the pusher, for a quarter of an hour."""
+    return session(homeport, pusher.user_name, seconds=900)
 
 
 # --- GetAuthorizationToken ---
@@ -101,9 +108,7 @@ def test_a_made_up_password_is_challenged(homeport: Homeport, secret: str) -> No
     answer = OciClient(homeport.url, password=secret).request("GET", "/v2/")
 
     assert answer.status == 401
-    assert answer.header("WWW-Authenticate") == (
-        f'Basic realm="{homeport.url}/",service="ecr.amazonaws.com"'
-    )
+    assert answer.header("WWW-Authenticate") == (f'Basic realm="{homeport.url}/",service="ecr.amazonaws.com"')
 
 
 def test_a_changed_password_is_challenged(homeport: Homeport) -> None:
@@ -152,33 +157,25 @@ def test_a_password_is_worth_nothing_on_another_server(
 
 
 def test_a_session_acts_as_its_user_over_both_fronts(
-    homeport: Homeport, pusher: Credentials, repository: str
+    homeport: Homeport, pusher: Credentials, temporary: Any, repository: str
 ) -> None:
-    issued = session(homeport, "pusher", seconds=900)
-    ecr = client_of(homeport, issued)
+    ecr = client_of(homeport, temporary)
     image = random_image()
 
     put(ecr, repository, image, "v1")
     secret = password_of(ecr)
     pulled = OciClient(homeport.url, password=secret).pull_manifest(repository, "v1")
-    me = homeport.client(
-        "sts",
-        aws_access_key_id=issued["AccessKeyId"],
-        aws_secret_access_key=issued["SecretAccessKey"],
-        aws_session_token=issued["SessionToken"],
-    ).get_caller_identity()
+    me = client_of(homeport, temporary, "sts").get_caller_identity()
 
     assert pulled.digest == image.digest
     assert me["Arn"] == pusher.user_arn
     assert refused(ecr.delete_repository, repositoryName=repository)[0] == "AccessDeniedException"
 
 
-def test_the_password_of_a_session_ends_with_it(homeport: Homeport, pusher: Credentials) -> None:
-    issued = session(homeport, "pusher", seconds=900)
+def test_the_password_of_a_session_ends_with_it(homeport: Homeport, temporary: Any) -> None:
+    data = client_of(homeport, temporary).get_authorization_token()["authorizationData"][0]
 
-    data = client_of(homeport, issued).get_authorization_token()["authorizationData"][0]
-
-    end = datetime.fromisoformat(issued["Expiration"])
+    end = datetime.fromisoformat(temporary["Expiration"])
     assert abs(data["expiresAt"] - end) < timedelta(seconds=1)
     assert end - datetime.now(UTC) <= timedelta(seconds=900)
 
@@ -215,18 +212,16 @@ def test_a_session_that_is_over_is_refused(homeport: Homeport) -> None:
     )
 
 
-def test_session_credentials_without_their_token_are_nobody(homeport: Homeport, pusher: Credentials) -> None:
-    issued = session(homeport, "pusher")
+def test_session_credentials_without_their_token_are_nobody(homeport: Homeport, temporary: Any) -> None:
     theirs: Any = homeport.client(
-        aws_access_key_id=issued["AccessKeyId"], aws_secret_access_key=issued["SecretAccessKey"]
+        aws_access_key_id=temporary["AccessKeyId"], aws_secret_access_key=temporary["SecretAccessKey"]
     )
 
     assert refused(theirs.describe_registry)[0] == "UnrecognizedClientException"
 
 
-def test_a_session_token_of_one_key_does_not_fit_another(homeport: Homeport, pusher: Credentials) -> None:
-    issued = session(homeport, "pusher")
-    mixed: Any = homeport.client(aws_session_token=issued["SessionToken"])
+def test_a_session_token_of_one_key_does_not_fit_another(homeport: Homeport, temporary: Any) -> None:
+    mixed: Any = homeport.client(aws_session_token=temporary["SessionToken"])
 
     assert refused(mixed.describe_registry)[0] == "UnrecognizedClientException"
 
@@ -242,7 +237,9 @@ def test_a_session_of_an_unreasonable_length_is_not_made(homeport: Homeport, sec
 # --- Changes count at once ---
 
 
-def test_a_changed_policy_counts_for_tokens_that_are_out(homeport: Homeport, ecr: Any, repository: str) -> None:
+def test_a_changed_policy_counts_for_tokens_that_are_out(
+    homeport: Homeport, ecr: Any, repository: str
+) -> None:
     put(ecr, repository, random_image(), "v1")
     reader = homeport.user("fickle", policy("ecr:*"))
     theirs: Any = homeport.client(credentials=reader)

@@ -11,7 +11,9 @@ from tests.api.signing import Signer, call, query_call
 from tests.harness.server import Credentials, Homeport
 
 
-def test_callers_learn_who_they_are(homeport: Homeport, stranger: Credentials, neighbour: Credentials) -> None:
+def test_callers_learn_who_they_are(
+    homeport: Homeport, stranger: Credentials, neighbour: Credentials
+) -> None:
     for who in (homeport.credentials, stranger, neighbour):
         identity = homeport.client("sts", credentials=who).get_caller_identity()
 
@@ -39,7 +41,7 @@ def test_an_explicit_deny_does_not_hide_who_one_is(homeport: Homeport) -> None:
     ],
 )
 def test_callers_who_cannot_prove_it_learn_nothing(
-    homeport: Homeport, wrong: dict[str, str], code: str
+    homeport: Homeport, wrong: dict[str, Any], code: str
 ) -> None:
     sts: Any = homeport.client("sts", **wrong)
 

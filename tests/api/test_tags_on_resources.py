@@ -72,26 +72,29 @@ def test_a_key_twice_in_one_request_is_refused(ecr: Any, arn: str) -> None:
 @pytest.mark.parametrize("operation", ["list_tags_for_resource", "tag_resource", "untag_resource"])
 @pytest.mark.parametrize(
     "wrong",
-    ["repository/a", "arn:aws:ecr:eu-elsewhere-9:{account}:repository/ab", "arn:aws:s3:::bucket", "{arn}:x y"],
+    [
+        "repository/a",
+        "arn:aws:ecr:eu-elsewhere-9:{account}:repository/ab",
+        "arn:aws:s3:::bucket",
+        "{arn}:x y",
+    ],
 )
 def test_a_name_that_is_no_repository_of_this_registry_is_refused(
     ecr: Any, account: str, arn: str, operation: str, wrong: str
 ) -> None:
-    more: dict[str, Any] = {
+    more: dict[str, dict[str, Any]] = {
         "list_tags_for_resource": {},
         "tag_resource": {"tags": tag_list(a="b")},
         "untag_resource": {"tagKeys": ["a"]},
-    }[operation]
+    }
 
     code, message = refused(
-        getattr(ecr, operation), resourceArn=wrong.format(account=account, arn=arn), **more
+        getattr(ecr, operation), resourceArn=wrong.format(account=account, arn=arn), **more[operation]
     )
 
     assert code == "InvalidParameterException"
     if not wrong.startswith("{arn}"):
-        assert message == (
-            "Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'"
-        )
+        assert message == ("Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'")
 
 
 def test_tags_of_an_unknown_repository_are_unknown(homeport: Homeport, ecr: Any, account: str) -> None:
@@ -133,9 +136,7 @@ def test_a_policy_can_depend_on_the_tags_of_a_repository(homeport: Homeport, ecr
     assert listed == []
 
 
-def test_a_policy_can_demand_and_forbid_tags_that_are_set(
-    homeport: Homeport, ecr: Any, arn: str
-) -> None:
+def test_a_policy_can_demand_and_forbid_tags_that_are_set(homeport: Homeport, ecr: Any, arn: str) -> None:
     statement = {"Effect": "Allow", "Action": ["ecr:CreateRepository", "ecr:*Tag*"], "Resource": "*"}
     creator = homeport.user(
         "tagging-creator",

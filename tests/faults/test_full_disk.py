@@ -69,7 +69,7 @@ def free(volume: Path) -> int:
 
 
 def large_manifest(image: Image, number: int) -> Blob:
-    document = image.manifest.json() | {"annotations": {"pad": f"{number}" * 2 * MIB}}
+    document = image.manifest.json() | {"annotations": {"number": str(number), "pad": "x" * 2 * MIB}}
     return Blob(image.manifest.media_type, json.dumps(document).encode())
 
 

@@ -13,7 +13,8 @@ from homeport.images.rules import image_size, read_manifest
 from homeport.kernel import limits, media
 from homeport.kernel.errors import HomeportError, ManifestInvalid, TooLarge
 
-TYPES = sorted(media.IMAGES | media.INDEXES | media.SCHEMA1) + [
+TYPES = [
+    *sorted(media.IMAGES | media.INDEXES | media.SCHEMA1),
     media.ORAS_ARTIFACT,
     "application/x+json",
     "x",

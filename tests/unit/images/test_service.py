@@ -9,6 +9,7 @@ import pytest
 
 from homeport.database import tables
 from homeport.images import service as images
+from homeport.images import store
 from homeport.images.model import FailureCode, Image, ImageId
 from homeport.images.pulls import PullLog
 from homeport.images.service import Push
@@ -153,9 +154,7 @@ def test_a_referrer_may_come_before_its_subject_and_may_even_name_nothing(regist
     image = registry.put(repository, manifest_of(b"{}", [], subject=subject, artifactType="example/sbom"))
 
     assert (image.subject, image.artifact_type) == (subject["digest"], "example/sbom")
-    assert registry.run(images.store.referrers(registry.db, repository.id, subject["digest"], "", 9)) == [
-        image
-    ]
+    assert registry.run(store.referrers(registry.db, repository.id, subject["digest"], "", 9)) == [image]
 
 
 def test_text_that_no_database_can_hold_is_refused_with_the_manifest(registry: Registry) -> None:
@@ -508,7 +507,7 @@ def test_images_are_described_once_however_often_they_are_named(registry: Regist
 
 
 def pulled(registry: Registry, repository: Repository, image: Image) -> timedelta | None:
-    stored = registry.run(images.store.by_digest(registry.db, repository.id, image.digest))
+    stored = registry.run(store.by_digest(registry.db, repository.id, image.digest))
     assert stored is not None
     return stored.pulled_at - START if stored.pulled_at else None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from homeport.database import tables
-from homeport.images import service as images
+from homeport.images import store
 from homeport.kernel.errors import (
     InvalidParameter,
     InvalidTagParameter,
@@ -66,7 +68,7 @@ def test_a_refused_resource_tag_leaves_no_repository_behind(registry: Registry) 
 
 def test_an_absent_repository_is_not_found_by_any_use_case(registry: Registry) -> None:
     db = registry.db
-    attempts = [
+    attempts: list[Callable[[], Coroutine[Any, Any, object]]] = [
         lambda: service.get(db, ACCOUNT, "a/b"),
         lambda: service.delete(db, ACCOUNT, "a/b", force=True),
         lambda: service.set_tag_mutability(db, ACCOUNT, "a/b", TagMutability.MUTABLE, None),
@@ -148,7 +150,7 @@ def test_a_repository_made_again_under_the_same_name_is_empty(registry: Registry
 
     assert second.id != first.id
     assert second.policy is None
-    assert registry.run(images.store.by_digest(registry.db, second.id, image.digest)) is None
+    assert registry.run(store.by_digest(registry.db, second.id, image.digest)) is None
 
 
 def test_the_mutability_of_tags_can_be_changed_with_its_filters(registry: Registry) -> None:
