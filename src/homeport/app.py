@@ -42,12 +42,16 @@ def is_initialised(data: Path) -> bool:
 
 
 async def initialise(settings: Settings) -> tuple[Settings, NewKey]:
-    """Make the data folder: keys, database, account and administrator. Return the settings and the first key."""
+    """Make the data folder: keys, database, account and administrator. Return the settings and the first key.
+
+    Errors: InvalidInput when the account or the region is not a legal one; then nothing was made.
+    """
+    account = AccountId(settings.account or f"{secrets.randbelow(9 * 10**11) + 10**11}")
+    RegionName(settings.region)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (settings.data / _KEY_FILE).exists():
         create_master_key(settings.data / _KEY_FILE)
     migrate_sqlite(settings.data / _DATABASE_FILE)
-    account = settings.account or f"{secrets.randbelow(9 * 10**11) + 10**11}"
     settings = settings.model_copy(update={"account": account})
     async with Identity(settings) as identities:
         for known, _ in await identities.accounts():
@@ -57,7 +61,7 @@ async def initialise(settings: Settings) -> tuple[Settings, NewKey]:
                 created = await identities.create_key(account, "administrator", SystemClock().now())
                 break
         else:
-            created = await identities.create_account(AccountId(account), "default", SystemClock().now())
+            created = await identities.create_account(account, "default", SystemClock().now())
     config.write(settings)
     return settings, created
 

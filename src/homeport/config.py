@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from homeport.blobs import faulty as faulty_blobs
+from homeport.database import faulty as faulty_database
 from homeport.wire.download import DownloadMode
 
 FILE = "homeport.toml"
@@ -20,6 +23,16 @@ FILE = "homeport.toml"
 def _listed(value: Any) -> Any:
     """A comma-separated text is a list."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _plan(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """A check that a text is a plan of faults; the text itself stays the value."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
 
 
 class Settings(BaseSettings):
@@ -51,12 +64,14 @@ class Settings(BaseSettings):
         description="Port on 127.0.0.1 for Prometheus metrics; 0 is off; one more per worker.",
     )
     download_mode: DownloadMode = Field(
-        DownloadMode.SENDFILE,
-        description="How blobs are sent: sendfile (least CPU) or copy (same-host clients).",
+        DownloadMode.AUTO,
+        description="How blobs are sent: sendfile (least CPU), copy (best for clients on this host), or auto.",
     )
     drain_seconds: int = Field(60, ge=0, description="How long transfers under way may take after SIGTERM.")
-    blob_faults: str = Field("", description="For fault tests: failures to inject, see blobs/faulty.py.")
-    database_faults: str = Field(
+    blob_faults: Annotated[str, AfterValidator(_plan(faulty_blobs.faults_from_text))] = Field(
+        "", description="For fault tests: failures to inject, see blobs/faulty.py."
+    )
+    database_faults: Annotated[str, AfterValidator(_plan(faulty_database.faults_from_text))] = Field(
         "", description="For fault tests: failures to inject, see database/faulty.py."
     )
 

@@ -21,6 +21,9 @@ from homeport.wire.connection import Server
 from homeport.workers.schedule import Schedule
 
 _BACKLOG = 1024
+_LAST_REQUESTS_SECONDS = 0.1  # requests that were sent before we refused connections are still read
+_PAUSE_SECONDS = 1.0  # before a worker is replaced: one that cannot start must not spin
+_EARLY_SECONDS = 5.0  # a worker that dies so soon after the last start could probably not start
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -102,18 +105,19 @@ async def _serve(
     drained = asyncio.ensure_future(dispatch.drain())
     await asyncio.sleep(0)  # from here on every answer closes its connection
     await site.stop()
+    await asyncio.sleep(_LAST_REQUESTS_SECONDS)
     busy = []
     for connection in server.connections:
         connection.keep_alive(False)
         if connection._current_request is None:
-            connection.close()
+            connection.force_close()  # `close` alone would leave it open and silent
         else:
             busy.append(connection)
     try:
         async with asyncio.timeout(settings.drain_seconds):
             await drained
             # An answer may be complete and its end still on the way to a slow client: its connection closes then.
-            while any(connection.transport is not None for connection in busy):
+            while any(connection.transport is not None for connection in busy):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.02)
     except TimeoutError:
         log.warning("drain_timeout", seconds=settings.drain_seconds)
@@ -127,18 +131,24 @@ async def _serve(
 
 
 def _supervise(settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
-    """Keep `settings.workers` processes on one listening socket; a worker that dies is replaced."""
+    """Keep `settings.workers` processes on one listening socket; a worker that dies is replaced.
+
+    Returns 1 when workers keep dying before they can serve, else 0.
+    """
     running: dict[int, int] = {}
     stopping = False
+    early_deaths = 0
+    began = time.monotonic()
     # Nobody writes to this pipe: its end tells the workers that the supervisor died, however it did.
     alive, held_open = os.pipe()
 
     def start(worker: int) -> None:
         # No signal between the fork and knowing its pid, nor may a worker run the supervisor's handler.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-        pid = os.fork()
+        pid = os.fork() if not stopping else -1
         if pid:
-            running[pid] = worker
+            if pid > 0:
+                running[pid] = worker
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
             return
         os.close(held_open)
@@ -148,6 +158,8 @@ def _supervise(settings: Settings, listener: socket.socket, tls: ssl.SSLContext 
         status = 1
         try:
             status = asyncio.run(_serve(settings, listener, tls, worker, alive))
+        except Exception:
+            log.exception("worker_failed", worker=worker)
         finally:
             sys.stderr.flush()
             os._exit(status)
@@ -169,7 +181,12 @@ def _supervise(settings: Settings, listener: socket.socket, tls: ssl.SSLContext 
         worker = running.pop(pid)
         if not stopping:
             log.error("worker_died", worker=worker, status=os.waitstatus_to_exitcode(status))
-            time.sleep(1)  # a worker that cannot start must not spin
-            if not stopping:
-                start(worker)
-    return 0
+            early_deaths = early_deaths + 1 if time.monotonic() - began < _EARLY_SECONDS else 0
+            if early_deaths > 2 * settings.workers:
+                log.error("workers_cannot_start")
+                stop()
+                continue
+            time.sleep(_PAUSE_SECONDS)
+            began = time.monotonic()
+            start(worker)
+    return 1 if early_deaths > 2 * settings.workers else 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -21,6 +22,20 @@ def refused(call: Callable[..., object], **params: Any) -> tuple[str, str]:
         call(**params)
     error = caught.value.response["Error"]
     return error["Code"], error["Message"]
+
+
+def at_once(call: Callable[[Any], object], arguments: Iterable[Any]) -> list[str]:
+    """Call with each argument, all at the same time; return `done` or the error's code for each, in order."""
+
+    def outcome(argument: Any) -> str:
+        try:
+            call(argument)
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+        return "done"
+
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        return list(threads.map(outcome, arguments))
 
 
 def new_name(start: str = "api") -> str:

@@ -278,6 +278,24 @@ def test_each_image_of_a_batch_answers_or_fails_by_itself(ecr: Any, account: str
     assert got["failures"][0]["imageId"] == {"imageTag": "none"}
 
 
+def test_an_answer_of_too_many_large_manifests_is_refused_and_fewer_are_given(
+    ecr: Any, repository: str, oci: OciClient
+) -> None:
+    image = random_image()
+    for blob in image.blobs:
+        upload(ecr, repository, blob.data)
+    document = {**image.manifest.json(), "annotations": {"padding": "x" * (4 * 1024 * 1024 - 2000)}}
+    digest = oci.push_manifest(repository, Blob(OCI_MANIFEST, json.dumps(document).encode()), "large")
+    asked = [{"imageDigest": digest}, {"imageTag": "large"}]
+
+    code, message = refused(ecr.batch_get_image, repositoryName=repository, imageIds=asked * 5)
+    few = ecr.batch_get_image(repositoryName=repository, imageIds=asked)["images"]
+
+    assert code == "LimitExceededException"
+    assert "ask for fewer" in message
+    assert [each["imageId"]["imageDigest"] for each in few] == [digest] * 2
+
+
 def test_a_pull_is_recorded_with_the_image(
     fresh_homeport: Callable[..., Homeport],
 ) -> None:

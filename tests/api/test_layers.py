@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.api.calls import MISSING, put, refused, upload
+from tests.api.calls import MISSING, at_once, put, refused, upload
 from tests.harness.images import OCI_LAYER, random_image, sha256
 from tests.harness.oci import OciClient
 from tests.harness.server import Credentials, Homeport
@@ -222,6 +222,18 @@ def test_an_upload_begun_by_the_api_is_finished_over_oci(
 
     assert told.header("Range") == "0-59"
     assert oci.pull_blob(repository, sha256(data)) == data
+
+
+def test_of_many_who_send_the_same_part_one_succeeds(
+    ecr: Any, repository: str, upload_id: str, send: Callable[[int, bytes], Any]
+) -> None:
+    parts = [bytes([number]) * 1000 for number in range(8)]
+
+    outcomes = at_once(lambda part: send(0, part), parts)
+
+    winner = parts[outcomes.index("done")]
+    assert sorted(outcomes) == ["InvalidLayerPartException"] * 7 + ["done"]
+    assert complete(ecr, repository, upload_id, sha256(winner))["layerDigest"] == sha256(winner)
 
 
 # --- BatchCheckLayerAvailability ---

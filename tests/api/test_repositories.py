@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.calls import new_name, put, refused, unknown_repository, upload
+from tests.api.calls import at_once, new_name, put, refused, unknown_repository, upload
 from tests.harness.images import random_image
 from tests.harness.oci import OciClient
 from tests.harness.server import Homeport
@@ -206,6 +206,14 @@ def test_an_upload_does_not_survive_its_repository(ecr: Any, repository: str) ->
     assert code == "UploadNotFoundException"
 
 
+def test_of_many_who_create_the_same_repository_one_succeeds(ecr: Any) -> None:
+    name = new_name()
+
+    outcomes = at_once(lambda _: ecr.create_repository(repositoryName=name), range(8))
+
+    assert sorted(outcomes) == ["RepositoryAlreadyExistsException"] * 7 + ["done"]
+
+
 # --- Whether tags may move ---
 
 
@@ -287,6 +295,25 @@ def test_a_frozen_tag_can_be_deleted_and_is_then_free(ecr: Any, repository: str)
 
     found = ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": "v1"}])["imageDetails"]
     assert found[0]["imageDigest"] == digest
+
+
+def test_of_many_who_push_the_same_frozen_tag_one_succeeds(ecr: Any, repository: str) -> None:
+    ecr.put_image_tag_mutability(repositoryName=repository, imageTagMutability="IMMUTABLE")
+    images = [random_image() for _ in range(6)]
+    for image in images:
+        for blob in image.blobs:
+            upload(ecr, repository, blob.data)
+
+    outcomes = at_once(
+        lambda image: ecr.put_image(
+            repositoryName=repository, imageManifest=image.manifest.text, imageTag="v1"
+        ),
+        images,
+    )
+
+    assert sorted(outcomes) == [FROZEN] * 5 + ["done"]
+    tagged = ecr.list_images(repositoryName=repository)["imageIds"]
+    assert tagged == [{"imageDigest": images[outcomes.index("done")].digest, "imageTag": "v1"}]
 
 
 @pytest.mark.parametrize("mode", ["IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"])

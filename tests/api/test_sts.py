@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.api.calls import refused
 from tests.api.signing import Signer, call, query_call
+from tests.harness.oci import OciClient
 from tests.harness.server import Credentials, Homeport
 
 
@@ -74,6 +76,32 @@ def test_an_answer_of_sts_has_the_shape_that_other_tools_parse(homeport: Homepor
     assert '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">' in text
     assert f"<Arn>{homeport.credentials.user_arn}</Arn>" in text
     assert f"<RequestId>{answer.header('x-amzn-RequestId')}</RequestId>" in text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_presigned_address_says_who_made_it(homeport: Homeport, method: str) -> None:
+    address = homeport.client("sts").generate_presigned_url("get_caller_identity", HttpMethod=method)
+    path = address.removeprefix(homeport.url)
+
+    answer = OciClient(homeport.url).request(method, path)
+    changed = OciClient(homeport.url).request(method, path.replace("Expires=3600", "Expires=3601"))
+
+    assert f"<Arn>{homeport.credentials.user_arn}</Arn>".encode() in answer.expect(200).body
+    assert changed.status == 403
+    assert b"<Code>SignatureDoesNotMatch</Code>" in changed.body
+
+
+def test_words_of_a_client_do_not_become_operations_in_the_log(
+    fresh_homeport: Callable[..., Homeport],
+) -> None:
+    server = fresh_homeport()
+
+    answer = query_call(server.url, {"Action": "InventedByClient"}, None)
+    server.terminate()
+
+    by_id = {record.get("id"): record for record in server.log}
+    assert b"<Code>MissingAuthenticationToken</Code>" in answer.body
+    assert by_id[answer.header("x-amzn-RequestId")]["operation"] == "-"
 
 
 def test_a_signature_for_sts_does_not_open_ecr(homeport: Homeport) -> None:

@@ -50,7 +50,9 @@ def database(data: Path) -> apsw.Connection:
 def age_uploads(data: Path) -> None:
     """Make every open upload of a stopped server so old that the next sweep takes it."""
     with database(data) as connection:
-        connection.execute("UPDATE upload SET touched_at = touched_at - ?", ((UPLOAD_SECONDS + 60) * 1_000_000,))
+        connection.execute(
+            "UPDATE upload SET touched_at = touched_at - ?", ((UPLOAD_SECONDS + 60) * 1_000_000,)
+        )
     connection.close()
 
 

@@ -125,7 +125,8 @@ def test_a_file_that_is_cut_while_it_is_sent_ends_the_connection_early(
 
 
 @pytest.mark.xfail(
-    reason="wire/download.py leaves the connection open when a read fails after the head was sent", strict=True
+    reason="wire/download.py leaves the connection open when a read fails after the head was sent",
+    strict=True,
 )
 def test_a_device_that_fails_in_the_middle_ends_the_connection_and_adds_nothing_to_the_bytes(
     fresh_homeport: Start,

@@ -136,6 +136,16 @@ def assert_refuses_connections(url: str) -> None:
     raise AssertionError("the server still accepts connections")
 
 
+def wait_for_staged_bytes(server: Homeport) -> None:
+    """Wait until a body is being written."""
+    again = threading.Event()
+    for _ in range(500):
+        if any(path.stat().st_size for path in (server.data / "blobs" / "staging").glob("*/*")):
+            return
+        again.wait(0.02)
+    raise AssertionError("no upload has begun")
+
+
 def exit_code(server: Homeport, seconds: float = 20) -> int:
     return server._running().ended(seconds)
 
@@ -153,7 +163,7 @@ def test_a_slow_pull_is_finished_before_the_server_stops(served: Served, number:
         hash_ = hashlib.sha256(answer.read(100_000))
         drain(server, number)
         assert_refuses_connections(server.url)
-        assert server.running
+        assert server._running().running
         while piece := answer.read(1_000_000):
             hash_.update(piece)
 
@@ -171,10 +181,11 @@ def test_a_slow_upload_is_finished_before_the_server_stops(served: Served, numbe
     with connection_to(server.url, trust) as connection:
         path = f"{location}?digest={sha256(data)}"
         connection.sendall(head(client, "PUT", path, **{"Content-Length": str(len(data))}))
-        connection.sendall(data[:1_000_000])
+        connection.sendall(data[:2_000_000])
+        wait_for_staged_bytes(server)
         drain(server, number)
         assert_refuses_connections(server.url)
-        connection.sendall(data[1_000_000:])
+        connection.sendall(data[2_000_000:])
         with contextlib.closing(http.client.HTTPResponse(connection, method="PUT")) as answer:
             answer.begin()
             assert (answer.status, answer.headers["Connection"]) == (201, "close")

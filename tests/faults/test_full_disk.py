@@ -29,7 +29,9 @@ def small_volume(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs Linux and root to mount a small volume")
     volume = tmp_path / "volume"
     volume.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=112m", "tmpfs", volume], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=112m", "tmpfs", volume], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip(f"cannot mount a small volume: {mounted.stderr.decode().strip()}")
     try:

@@ -23,7 +23,9 @@ ROUNDS = int(os.environ.get("FAULT_ROUNDS", "4"))
 
 # The writes of one push: 1 upload row, 2 offset, 3 blob; 4 and 5 the configuration's upload and blob; 6 manifest.
 STEPS = {
-    "the upload's row is committed and the answer is not sent": {"HOMEPORT_DATABASE_FAULTS": "write:1:kill-after"},
+    "the upload's row is committed and the answer is not sent": {
+        "HOMEPORT_DATABASE_FAULTS": "write:1:kill-after"
+    },
     "half of the body is written": {"HOMEPORT_BLOB_FAULTS": "write:1:kill-half"},
     "the body is written and its offset is not": {"HOMEPORT_BLOB_FAULTS": "write:1:kill-after"},
     "the offset is committed and the answer is not sent": {"HOMEPORT_DATABASE_FAULTS": "write:2:kill-after"},
@@ -31,7 +33,9 @@ STEPS = {
     "the bytes are durable and their row is not": {"HOMEPORT_BLOB_FAULTS": "finish:1:kill-after"},
     "the blob is committed and the answer is not sent": {"HOMEPORT_DATABASE_FAULTS": "write:3:kill-after"},
     "the manifest is about to be committed": {"HOMEPORT_DATABASE_FAULTS": "write:6:kill-before"},
-    "the manifest is committed and the answer is not sent": {"HOMEPORT_DATABASE_FAULTS": "write:6:kill-after"},
+    "the manifest is committed and the answer is not sent": {
+        "HOMEPORT_DATABASE_FAULTS": "write:6:kill-after"
+    },
 }
 
 

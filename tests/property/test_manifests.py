@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeport.images.model import Manifest
-from homeport.images.rules import image_size, read_manifest
+from homeport.images.rules import read_manifest
 from homeport.kernel import limits, media
 from homeport.kernel.errors import HomeportError, ManifestInvalid, TooLarge
 
@@ -109,24 +109,6 @@ def test_an_index_is_read_as_it_is_written(document: dict[str, Any]) -> None:
     assert [item.digest for item in manifest.children] == [item["digest"] for item in document["manifests"]]
     assert manifest.blobs == ()
     assert manifest.artifact_type == document.get("artifactType")
-
-
-@given(st.lists(descriptors, max_size=8), descriptors)
-def test_the_size_of_an_image_counts_each_blob_once(
-    layers: list[dict[str, Any]], config: dict[str, Any]
-) -> None:
-    sizes = {item["digest"]: item["size"] for item in [config, *layers]}
-    agreeing = [{**item, "size": sizes[item["digest"]]} for item in layers]
-    document = {
-        "schemaVersion": 2,
-        "mediaType": media.OCI_MANIFEST,
-        "config": {**config, "size": sizes[config["digest"]]},
-        "layers": agreeing,
-    }
-
-    manifest = read_manifest(body_of(document), None)
-
-    assert image_size(manifest) == sum(sizes.values())
 
 
 @settings(max_examples=300)

@@ -56,7 +56,13 @@ def test_n1_an_illegal_repository_name_is_refused_by_both_fronts(
     before = files_below(homeport.data)
     encoded = quote(name, safe="/")
 
-    for path in ("tags/list", "manifests/v1", f"blobs/{DIGEST}", f"referrers/{DIGEST}", f"blobs/uploads/{UPLOAD}"):
+    for path in (
+        "tags/list",
+        "manifests/v1",
+        f"blobs/{DIGEST}",
+        f"referrers/{DIGEST}",
+        f"blobs/uploads/{UPLOAD}",
+    ):
         site.ask("GET", f"/v2/{encoded}/{path}").refused(400, "NAME_INVALID")
     site.ask("POST", f"/v2/{encoded}/blobs/uploads/", body=b"").refused(400, "NAME_INVALID")
     site.ask("PUT", f"/v2/{encoded}/manifests/v1", body=b"{}").refused(400, "NAME_INVALID")
@@ -109,9 +115,7 @@ def test_n2_an_encoded_illegal_name_is_decoded_once_and_refused(site: Site, name
     site.ask("POST", f"/v2/{name}/blobs/uploads/?digest={DIGEST}", body=b"x").refused(400, "NAME_INVALID")
 
 
-def test_n2_an_encoded_legal_name_is_the_same_repository(
-    site: Site, oci: OciClient, repository: str
-) -> None:
+def test_n2_an_encoded_legal_name_is_the_same_repository(site: Site, oci: OciClient, repository: str) -> None:
     oci.push(repository, random_image(), "v1")
 
     encoded = repository.replace("/", "%2F").replace("test", "%74est")
@@ -148,13 +152,13 @@ def test_n3_what_is_no_digest_is_refused_before_any_look_up(
     start = f"/v2/{repository}/blobs/uploads/"
     location = site.ask("POST", start, body=b"").headers["location"]
 
-    if "/" not in digest and "%2f" not in digest and digest:
-        for path in (f"blobs/{digest}", f"referrers/{digest}"):
-            site.ask("GET", f"/v2/{repository}/{path}").refused(400, "DIGEST_INVALID")
-        site.ask("GET", f"/v2/{repository}/manifests/{digest}").refused(400, "DIGEST_INVALID", "TAG_INVALID" if ":" not in digest else "") if ":" in digest else None
-    elif digest:  # a slash makes it another path, where nothing is
-        for path in (f"blobs/{digest}", f"manifests/{digest}"):
-            assert site.ask("GET", f"/v2/{repository}/{path}").status in (400, 404)
+    slashed = "/" in digest or "%2f" in digest
+    for path in (f"blobs/{digest}", f"referrers/{digest}", f"manifests/{digest}") if digest else ():
+        answer = site.ask("GET", f"/v2/{repository}/{path}")
+        if slashed:  # another path, where nothing is
+            assert answer.status in (400, 404), answer
+        elif not path.startswith("manifests/") or ":" in digest:  # without a colon it may be a tag
+            answer.refused(400, "DIGEST_INVALID")
     site.ask("POST", f"{start}?digest={digest}", body=b"x").refused(400, "DIGEST_INVALID")
     site.ask("POST", f"{start}?mount={digest}&from={repository}", body=b"").refused(400, "DIGEST_INVALID")
     site.ask("PUT", f"{location}?digest={digest}", body=b"x").refused(400, "DIGEST_INVALID")
@@ -163,12 +167,15 @@ def test_n3_what_is_no_digest_is_refused_before_any_look_up(
 
 
 @pytest.mark.parametrize(
-    "digest", ["md5:" + "0" * 32, "sha1:" + "0" * 40, "sha224:" + "0" * 56, "sha384:" + "0" * 96, "crc32:00000000"]
+    "digest",
+    ["md5:" + "0" * 32, "sha1:" + "0" * 40, "sha224:" + "0" * 56, "sha384:" + "0" * 96, "crc32:00000000"],
 )
 def test_n4_weak_and_other_algorithms_are_refused(site: Site, repository: str, digest: str) -> None:
     for path in (f"blobs/{digest}", f"manifests/{digest}", f"referrers/{digest}"):
         site.ask("GET", f"/v2/{repository}/{path}").refused(400, "DIGEST_INVALID")
-    site.ask("POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", body=b"x").refused(400, "DIGEST_INVALID")
+    site.ask("POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", body=b"x").refused(
+        400, "DIGEST_INVALID"
+    )
     config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 1, "digest": digest}
     manifest = {"schemaVersion": 2, "config": config, "layers": []}
     kind = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
@@ -176,7 +183,22 @@ def test_n4_weak_and_other_algorithms_are_refused(site: Site, repository: str, d
     site.ask("PUT", f"/v2/{repository}/manifests/v1", kind, body).refused(400, "MANIFEST_INVALID")
 
 
-BAD_TAGS = ["-x", ".x", "t" * 129, "a\nb", "v1\n", "a b", "a\0b", "é", "a,b", "a+b", "@", "a%b", "..", "\u0661"]
+BAD_TAGS = [
+    "-x",
+    ".x",
+    "t" * 129,
+    "a\nb",
+    "v1\n",
+    "a b",
+    "a\0b",
+    "é",
+    "a,b",
+    "a+b",
+    "@",
+    "a%b",
+    "..",
+    "\u0661",
+]
 
 
 @pytest.mark.parametrize("tag", BAD_TAGS)
@@ -194,7 +216,9 @@ def test_n5_an_illegal_tag_is_refused_by_both_fronts(
     site.ask("GET", path).refused(400, code)
     site.ask("DELETE", path).refused(400, code)
     with pytest.raises(ClientError) as refusal:
-        homeport.client().put_image(repositoryName=repository, imageManifest=image.manifest.text, imageTag=tag)
+        homeport.client().put_image(
+            repositoryName=repository, imageManifest=image.manifest.text, imageTag=tag
+        )
     assert refusal.value.response["Error"]["Code"] == "InvalidParameterException"
 
     assert oci.tags(repository) == []
@@ -244,7 +268,10 @@ def test_n6_no_repository_name_shadows_a_route(homeport: Homeport, oci: OciClien
 
 
 def test_n7_no_spelling_of_a_path_goes_round_the_authorisation(
-    homeport: Homeport, oci: OciClient, new_repository: Callable[[], str], stranger: Callable[..., Credentials]
+    homeport: Homeport,
+    oci: OciClient,
+    new_repository: Callable[[], str],
+    stranger: Callable[..., Credentials],
 ) -> None:
     mine, secret = new_repository(), new_repository()
     oci.push(secret, random_image(), "hidden-tag")
@@ -299,8 +326,17 @@ def test_n8_an_upload_is_found_only_by_its_owner_in_its_repository(
     digest = sha256(b"x")
 
     attempts = [(other, location), (site, location.replace(here, there)), (site, location[:-1] + "g")]
-    for text in (upload.upper(), "..%2f" + upload, upload + "%00", "..", "x" * 300, "%2e%2e%2f", "1", upload[:-1]):
-        attempts.append((site, f"/v2/{here}/blobs/uploads/{text}"))
+    guesses = (
+        upload.upper(),
+        "..%2f" + upload,
+        upload + "%00",
+        "..",
+        "x" * 300,
+        "%2e%2e%2f",
+        "1",
+        upload[:-1],
+    )
+    attempts += [(site, f"/v2/{here}/blobs/uploads/{text}") for text in guesses]
     for who, path in attempts:
         for method in ("GET", "PATCH", "DELETE", "PUT"):
             answer = who.ask(method, path + (f"?digest={digest}" if method == "PUT" else ""), body=b"x")
@@ -325,16 +361,18 @@ def test_n9_annotations_are_text_and_never_file_names(
 
     oci.push(repository, image, "v1")
 
-    assert oci.pull_manifest(repository, "v1").json()["annotations"] == {"org.opencontainers.image.title": title}
+    assert oci.pull_manifest(repository, "v1").json()["annotations"] == {
+        "org.opencontainers.image.title": title
+    }
     assert not Path("/tmp/homeport-n9-was-here").exists()
     ours = re.compile(r"blobs/(?:data|staging)/([0-9a-f]{2})/\1[0-9a-f]{6}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
     assert {name for name in files_below(homeport.data) if not ours.fullmatch(name)} == set()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["\u0430dmin", "admi\u200fn", "ad\u202emin", "\uff41dmin", "adm\u0131n", "stra\u00dfe", "\u2024\u2024", "a\u0301b", "\u212ael", "\ufb01le"],
-)
+LOOK_ALIKES = "\u0430dmin admi\u200fn ad\u202emin \uff41dmin adm\u0131n stra\u00dfe \u2024\u2024 a\u0301b \u212ael \ufb01le"
+
+
+@pytest.mark.parametrize("text", LOOK_ALIKES.split(" "))
 def test_n10_only_ascii_makes_a_name(homeport: Homeport, site: Site, repository: str, text: str) -> None:
     encoded = quote(text)
 
@@ -362,7 +400,9 @@ def test_n10_only_ascii_makes_a_name(homeport: Homeport, site: Site, repository:
         "12345678901.dkr.ecr.{region}.localhost",
     ],
 )
-def test_n11_an_unknown_host_names_no_registry(homeport: Homeport, site: Site, repository: str, host: str) -> None:
+def test_n11_an_unknown_host_names_no_registry(
+    homeport: Homeport, site: Site, repository: str, host: str
+) -> None:
     who = homeport.credentials
     named = host.format(account=who.account_id, region=who.region)
     before = files_below(homeport.data)
@@ -378,12 +418,17 @@ def test_n11_an_unknown_host_names_no_registry(homeport: Homeport, site: Site, r
     assert files_below(homeport.data) == before
 
 
-def test_n11_an_account_that_is_not_here_has_no_registry(homeport: Homeport, site: Site, repository: str) -> None:
+def test_n11_an_account_that_is_not_here_has_no_registry(
+    homeport: Homeport, site: Site, repository: str
+) -> None:
     who = homeport.credentials
     mine = f"{who.account_id}.dkr.ecr.{who.region}.localhost"
     other = f"999999999999.dkr.ecr.{who.region}.localhost"
 
     assert site.ask("GET", f"/v2/{repository}/tags/list", {"Host": mine}).status == 200
-    for method, path in (("GET", f"/v2/{repository}/tags/list"), ("POST", f"/v2/{repository}/blobs/uploads/")):
+    for method, path in (
+        ("GET", f"/v2/{repository}/tags/list"),
+        ("POST", f"/v2/{repository}/blobs/uploads/"),
+    ):
         answer = site.ask(method, path, {"Host": other}, b"" if method == "POST" else None)
         assert answer.status in (403, 404), answer

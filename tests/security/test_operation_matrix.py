@@ -314,7 +314,9 @@ def test_an_operation_is_open_to_those_who_may_and_to_nobody_else(
             assert answer.status == refusals.get(caller, 403), str(answer)
         return
     text = answer.body.decode()
-    refused = re.search("AccessDenied|MissingAuth|Signature|Unrecognized|InvalidClientToken|ExpiredToken", text)
+    refused = re.search(
+        "AccessDenied|MissingAuth|Signature|Unrecognized|InvalidClientToken|ExpiredToken", text
+    )
     if allowed:
         assert refused is None or answer.status == 200, str(answer)
         assert "Internal" not in text
@@ -323,14 +325,16 @@ def test_an_operation_is_open_to_those_who_may_and_to_nobody_else(
         assert re.search(API_REFUSALS.get(caller, "AccessDenied"), text), str(answer)
 
 
-@pytest.mark.parametrize(
-    ("front", "name"), [row for row in OPERATIONS if row not in NO_PERMISSION], ids=lambda part: part
-)
-def test_a_refusal_names_the_action_and_the_resource(world: World, front: str, name: str) -> None:
-    method = ROUTES[name][0] if front == "oci" else "POST"
-    if method == "HEAD":
-        pytest.skip("an answer to HEAD has no body")
+# An answer to HEAD has no body to name anything in.
+WITH_WORDS = [
+    row
+    for row in OPERATIONS
+    if row not in NO_PERMISSION and not (row[0] == "oci" and ROUTES[row[1]][0] == "HEAD")
+]
 
+
+@pytest.mark.parametrize(("front", "name"), WITH_WORDS, ids=lambda part: part)
+def test_a_refusal_names_the_action_and_the_resource(world: World, front: str, name: str) -> None:
     answer = ask_oci(world, name, "nobody") if front == "oci" else ask_api(world, front, name, "nobody")
 
     document = answer.json()

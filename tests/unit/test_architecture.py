@@ -109,7 +109,7 @@ def test_only_the_clock_asks_for_the_time() -> None:
 
 
 def undocumented(tree: ast.Module) -> Iterator[str]:
-    """Return public functions and classes of a module, and public methods of its classes, without a docstring."""
+    """Return the public functions and classes of a module that have no docstring."""
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name[0] == "_":
             continue

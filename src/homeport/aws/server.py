@@ -123,9 +123,10 @@ class AwsFront:
     async def _query(self, exchange: Exchange) -> web.Response:
         try:
             body = await exchange.small_body(_SMALL_BODY_BYTES)
-            form = body if exchange.request.method == "POST" else exchange.raw_query.encode()
-            asked = query.parse_query(self._sts, form)
-            exchange.operation = asked.action
+            # A presigned address has its parameters in the query, whichever method it is made for.
+            asked = query.parse_query(self._sts, body or exchange.raw_query.encode())
+            if asked.operation is not None:  # never a word of the client's in the log and the metrics
+                exchange.operation = asked.action
             signing = _signing_request(exchange)
             signed = await self._region.authenticator.signed(
                 signing, (self._sts.signing_name,), hashlib.sha256(body).hexdigest()

@@ -40,6 +40,7 @@ def refusal(error: OSError, action: str) -> HomeportError:
 
 @contextlib.contextmanager
 def refusing(action: str) -> Iterator[None]:
+    """Turn an OSError of the block into the domain error that fits it; `action` says what was tried."""
     try:
         yield
     except OSError as error:

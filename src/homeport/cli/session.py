@@ -9,6 +9,7 @@ from typing import IO
 import click
 
 from homeport.access.identities import Identities, NoSuchIdentity, user_arn
+from homeport.access.policies import parse_identity_policy
 from homeport.access.tokens import SessionCredentials, SessionTokens
 from homeport.app import sealer
 from homeport.cli.options import (
@@ -40,13 +41,15 @@ def session(
 ) -> None:
     """Print temporary credentials that act as USER, in the form that AWS tools read."""
     policy = policy_file.read() if policy_file is not None else None
-    tokens = SessionTokens(sealer(settings(data=data).data))
+    if policy is not None:
+        parse_identity_policy(policy)
 
     async def work(identities: Identities, chosen: str) -> SessionCredentials:
         active = [key for key, is_active in await identities.keys(chosen, user) if is_active]
         if not active:
             raise NoSuchIdentity(f"There is no user {user} with an active access key in account {chosen}.")
         now = SystemClock().now()
+        tokens = SessionTokens(sealer(settings(data=data).data))
         return tokens.issue(user_arn(chosen, user), chosen, active[0], seconds, now, policy)
 
     issued = with_identities(data, account, work)

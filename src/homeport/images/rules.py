@@ -67,11 +67,6 @@ def read_manifest(body: bytes, content_type: str | None) -> Manifest:
     )
 
 
-def image_size(manifest: Manifest) -> int:
-    """Return the compressed size in bytes of what an image manifest refers to, each blob once."""
-    return sum({blob.digest: blob.size for blob in manifest.blobs}.values())
-
-
 def _load(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(

@@ -21,6 +21,8 @@ from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
 
 _PAGE_BYTES = limits.REFERRERS_PAGE_BYTES // 2  # may be exceeded by one entry, which is shorter than this
+_SCANNED = 5_000  # referrers looked at in one request, also when the filter matches none of them
+_NO_PAGE = "default-src 'none'; sandbox"  # clients choose the media type, also one that browsers run
 _PRIVATE = "private, max-age=0, must-revalidate"
 _ANY = re.compile(r"(?:^|[\s,])(?:\*/\*|application/\*)")
 
@@ -54,6 +56,7 @@ async def get(visit: Visit, route: Route) -> web.Response:
         "Docker-Content-Digest": found.digest,
         "ETag": etag,
         "Cache-Control": _PRIVATE,
+        "Content-Security-Policy": _NO_PAGE,
     }
     if etag in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)
@@ -101,12 +104,13 @@ async def referrers(visit: Visit, route: Route) -> web.Response:
     query = paths.query(visit.exchange.raw_query)
     wanted, after = query.get("artifactType"), query.get("last", "")
     listed: list[str] = []
-    size, more = 0, True
-    while more and size < _PAGE_BYTES and len(listed) < limits.PAGE_MAX:
+    size, scanned, more = 0, 0, True
+    while more and size < _PAGE_BYTES and len(listed) < limits.PAGE_MAX and scanned < _SCANNED:
         page = await image_store.referrers(
             visit.region.db, repository.id, subject, after, limits.REFERRERS_PAGE
         )
         more = len(page) == limits.REFERRERS_PAGE
+        scanned += len(page)
         for image in page:
             after = image.digest
             if wanted is None or image.artifact_type == wanted:

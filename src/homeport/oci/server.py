@@ -10,6 +10,7 @@ from homeport.access.authenticate import caller_name
 from homeport.kernel.errors import (
     AuthorizationTokenExpired,
     HomeportError,
+    InvalidInput,
     RangeInvalid,
     Unauthenticated,
     Unavailable,
@@ -76,7 +77,10 @@ class OciFront:
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         # Who asks comes before what they ask: nobody learns about routes or names without credentials.
         account = self._region.hosts.account_of(exchange.host)
-        principal = await self._region.authenticator.registry(exchange.request.headers.get("Authorization"))
+        stated = exchange.request.headers.getall("Authorization", [])
+        if len(stated) > 1:  # two readers might not take the same one (case A15)
+            raise InvalidInput("The header Authorization appears twice")
+        principal = await self._region.authenticator.registry(stated[0] if stated else None)
         exchange.principal = caller_name(principal.caller)
         route = paths.parse(exchange.raw_path)
         handler = _HANDLERS.get((route.resource, exchange.request.method))

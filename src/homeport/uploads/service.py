@@ -110,13 +110,22 @@ async def advance(db: Database, now: datetime, received: Receiving, *, small_par
         small_parts=2 if seen.small_parts else int(small_part),
     )
 
-    async def work(tx: Transaction) -> None:
-        if not await store.advance(tx, seen, advanced.offset, advanced.small_parts, now):
-            raise RangeInvalid("Another request has written to this upload", seen.offset)
+    async def work(tx: Transaction) -> bool:
+        won = await store.advance(tx, seen, advanced.offset, advanced.small_parts, now)
+        if not won:
+            await _disown(tx, seen, now)
+        return won
 
-    await db.write(work)
+    if not await db.write(work):
+        raise RangeInvalid("Another request has written to this upload", seen.offset)
     received.keep_hash()
     return advanced
+
+
+async def _disown(tx: Transaction, seen: Upload, now: datetime) -> None:
+    """Have bytes removed that were written after the upload's row had gone (cancelled meanwhile)."""
+    if not await store.is_owned(tx, seen):
+        await store.add_tombstone(tx, seen.storage_key, now)
 
 
 async def finish(
@@ -145,9 +154,10 @@ async def finish(
     except BlobError as error:
         raise lost(upload) from error
 
-    async def work(tx: Transaction) -> bool:
+    async def work(tx: Transaction) -> bool | None:
         if not await store.close(tx, upload):
-            raise UploadNotFound(f"The upload with id '{upload.id}' was finished or cancelled meanwhile")
+            await _disown(tx, upload, now)
+            return None
         present = await repositories.find(tx, place.repository.account, place.repository.name)
         if present is None or present.id != upload.repository_id:
             raise RepositoryNotFound(place.repository.name, place.repository.account)
@@ -157,9 +167,12 @@ async def finish(
         await store.link(tx, upload.repository_id, digest, now)
         return added
 
-    if not await db.write(work):
-        await _remove_bytes(db, uploads.blobs, upload.storage_key)
+    added = await db.write(work)
     uploads.hashes.drop(upload.id)
+    if added is None:
+        raise UploadNotFound(f"The upload with id '{upload.id}' was finished or cancelled meanwhile")
+    if not added:
+        await _remove_bytes(db, uploads.blobs, upload.storage_key)
     return Blob(digest, size, upload.storage_key)
 
 

@@ -63,6 +63,8 @@ _advance = Statement(
     )
 )
 _close = Statement(delete(upload).where(*_at_version))
+_is_open = Statement(select(upload.c.id).where(upload.c.id == bindparam("upload")))
+_is_blob = Statement(select(blob.c.digest).where(blob.c.storage_key == bindparam("storage_key")))
 _insert_blob = Statement(
     insert_if_new(blob)
     .values(
@@ -150,6 +152,12 @@ async def advance(tx: Transaction, seen: Upload, to: int, small_parts: int, now:
 async def close(tx: Transaction, seen: Upload) -> bool:
     """Delete the upload row; false when somebody else changed the upload since `seen`."""
     return await tx.run(_close, upload=seen.id, seen=seen.version) == 1
+
+
+async def is_owned(db: Reader, seen: Upload) -> bool:
+    """Whether the bytes of an upload still belong to somebody: to its row, or to the blob that it became."""
+    open_ = await db.first(_is_open, upload=seen.id)
+    return open_ is not None or await db.first(_is_blob, storage_key=seen.storage_key) is not None
 
 
 async def add_blob(tx: Transaction, digest: str, size: int, storage_key: str, now: datetime) -> bool:

@@ -10,7 +10,6 @@ which the lock file pins and `tests/unit/wire` watches.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,11 +25,20 @@ from homeport.kernel.limits import HEADER_LINE_BYTES
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 BeforeHead = Callable[[web.BaseRequest, web.StreamResponse], None]
 
-_LARGE = re.compile(rb"(?:PATCH|PUT|POST) /v2/[^ ?]+/blobs/uploads/[^ ]* HTTP/1\.1\r\n")
+_LARGE_METHODS = (b"PATCH /v2/", b"PUT /v2/", b"POST /v2/")
+_LINE_BYTES = 4096  # a request line beyond this is nobody's upload; it goes the ordinary way
 _PARSER_LIMITS: dict[str, Any] = {
     "max_line_size": HEADER_LINE_BYTES,
     "max_field_size": HEADER_LINE_BYTES,
 }
+
+
+def _may_carry_much(data: bytes) -> bool:
+    """Whether `data` begins with the line of a request that uploads a blob."""
+    if not data.startswith(_LARGE_METHODS):
+        return False
+    line = data[:_LINE_BYTES].partition(b"\r\n")[0]
+    return line.endswith(b" HTTP/1.1") and b"/blobs/uploads/" in line
 
 
 class Connection(RequestHandler):
@@ -60,7 +68,7 @@ class Connection(RequestHandler):
             self._held += data
             return
         idle = self._waiter is not None and not self._waiter.done() and not self._messages
-        if idle and not self._partial and _LARGE.match(data):
+        if idle and not self._partial and _may_carry_much(data):
             end = data.find(b"\r\n\r\n") + 4
             if end > 3:
                 super().data_received(data[:end])

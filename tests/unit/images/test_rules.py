@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from homeport.images.rules import image_size, read_manifest
+from homeport.images.rules import read_manifest
 from homeport.kernel import limits, media
 from homeport.kernel.errors import ManifestInvalid, TooLarge
 
@@ -321,9 +321,3 @@ def test_urls_of_foreign_layers_are_opaque_and_only_such_layers_may_be_elsewhere
     manifest = read_manifest(body(document), None)
 
     assert [item.foreign for item in manifest.blobs] == [False, True, False]
-
-
-def test_an_image_that_uses_a_layer_twice_counts_it_once() -> None:
-    manifest = read_manifest(body(image(layers=[descriptor(1), descriptor(2, size=5), descriptor(1)])), None)
-
-    assert image_size(manifest) == 10 + 10 + 5

