@@ -33,7 +33,8 @@ check: ## style, types, import order, locks and generated pages
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/locks.py check
-	@if [ -f tools/operations_page.py ]; then set -x; $(BIN)/python tools/operations_page.py --check; fi
+	$(BIN)/python tools/operations_page.py --check
+	$(BIN)/python tools/errors_page.py --check
 
 test-fast: ## unit, contract, property, API and security tests; ARGS="-k name" chooses among them
 	$(DEV)
@@ -50,7 +51,8 @@ fix: ## repair style where a program can
 
 docs: ## write the generated pages anew
 	$(DEV)
-	@if [ -f tools/operations_page.py ]; then set -x; $(BIN)/python tools/operations_page.py; else echo "no generated pages yet"; fi
+	$(BIN)/python tools/operations_page.py
+	$(BIN)/python tools/errors_page.py
 
 bench: ## measure against the reference registry; as root installs it when missing; ARGS pass on
 	$(DEV)

@@ -8,6 +8,7 @@ from time import perf_counter
 
 from aiohttp import web
 
+from homeport.aws.query_writer import error_xml
 from homeport.aws.server import AwsFront
 from homeport.kernel.errors import HomeportError
 from homeport.oci.server import OciFront
@@ -142,6 +143,9 @@ def _json(status: int, body: dict[str, str]) -> web.Response:
 def _defect(exchange: Exchange) -> web.Response:
     """A defect of ours: the request id is all that a client needs to know about it."""
     message = f"Internal error; the operator finds it in the log under the id {exchange.request_id}"
+    if exchange.front == "sts":
+        text = error_xml("InternalFailure", message, exchange.request_id, sender=False)
+        return web.Response(status=500, body=text, headers={"Content-Type": "text/xml"})
     if exchange.front == "aws":
         return _json(500, {"__type": "ServerException", "message": message})
     body = {"errors": [{"code": "UNKNOWN", "message": message}]}

@@ -17,6 +17,7 @@ from homeport.kernel.errors import (
     LayersNotFound,
     LimitExceeded,
     RangeInvalid,
+    TooLarge,
 )
 from homeport.repositories.model import Repository
 from homeport.uploads import service as uploads
@@ -99,6 +100,8 @@ async def upload_layer_part(call: Call) -> Answer:
             await uploads.advance(call.region.db, call.now, received, small_part=small)
     except RangeInvalid:
         raise _not_next(repository, upload) from None
+    except TooLarge as error:
+        raise LimitExceeded(error.message) from error
     finally:
         call.region.uploads.done(upload)
     return {
@@ -115,7 +118,7 @@ def _not_next(repository: Repository, upload: Upload) -> InvalidLayerPart:
         repository.account,
         repository.name,
         upload.id,
-        upload.offset - 1,
+        max(upload.offset - 1, 0),  # the model knows no smaller value
     )
 
 
