@@ -223,8 +223,10 @@ def test_every_image_and_tag_is_listed_through_small_pages(
     for number, image in enumerate(images):
         oci.push(repository, image, f"v{number}")
     oci.push_manifest(repository, images[0].manifest, "latest")
-    pages = homeport.client().get_paginator("list_images").paginate(
-        repositoryName=repository, PaginationConfig={"PageSize": 3}
+    pages = (
+        homeport.client()
+        .get_paginator("list_images")
+        .paginate(repositoryName=repository, PaginationConfig={"PageSize": 3})
     )
 
     sizes, found = [], set()

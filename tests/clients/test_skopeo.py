@@ -73,9 +73,7 @@ def test_a_multi_platform_image_is_copied_with_all_its_images(
     remote = f"docker://{homeport.host}/{repository}:all"
 
     skopeo.run("skopeo", "copy", "--all", TO_PLAIN, f"oci:{skopeo.folder}/there:all", remote)
-    skopeo.run(
-        "skopeo", "copy", "--multi-arch", "all", FROM_PLAIN, remote, f"oci:{skopeo.folder}/back:all"
-    )
+    skopeo.run("skopeo", "copy", "--multi-arch", "all", FROM_PLAIN, remote, f"oci:{skopeo.folder}/back:all")
 
     assert read_layout(skopeo.folder / "back") == bytes_of(index)
     assert oci.pull(repository, "all") == bytes_of(index)

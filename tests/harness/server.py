@@ -319,9 +319,7 @@ class Homeport:
     ) -> ECRClient: ...
     @overload
     def client(self, service: str, *, credentials: Credentials | None = None, **session: Any) -> Any: ...
-    def client(
-        self, service: str = "ecr", *, credentials: Credentials | None = None, **session: Any
-    ) -> Any:
+    def client(self, service: str = "ecr", *, credentials: Credentials | None = None, **session: Any) -> Any:
         """A boto3 client of this server, closed with it.
 
         It does not retry, so that a test sees the first answer and not a lucky later one.

@@ -374,6 +374,7 @@ def test_b10_no_state_is_a_serialised_object() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_b11_a_principal_can_keep_only_so_many_uploads_open(
     homeport: Homeport, site: Site, repository: str, stranger: Callable[..., Credentials]
 ) -> None:
@@ -624,6 +625,7 @@ def test_b18_a_layer_part_must_continue_the_upload(homeport: Homeport, repositor
     send(1000, 1999, part)
 
 
+@pytest.mark.slow
 def test_b19_a_layer_beyond_the_limit_is_refused_and_its_bytes_are_freed(
     fresh_homeport: Callable[..., Homeport],
 ) -> None:

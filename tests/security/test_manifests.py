@@ -398,6 +398,7 @@ def test_m9_a_subject_that_is_not_there_grants_nothing(
     assert [each["digest"] for each in oci.referrers(here, about.digest)] == [back.digest]
 
 
+@pytest.mark.slow
 def test_m10_a_hundred_thousand_referrers_come_in_bounded_pages(
     fresh_homeport: Callable[..., Homeport],
 ) -> None:
