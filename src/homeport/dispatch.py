@@ -48,8 +48,8 @@ class Dispatch:
         status = _CLIENT_LEFT
         try:
             response = await self._route(exchange)
-            if self.draining:
-                response.force_close()
+            if self.draining or not request.content.is_eof():
+                response.force_close()  # also where an answer came before the end of a body
             status = response.status
             return response
         except (ConnectionError, asyncio.CancelledError):

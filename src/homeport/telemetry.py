@@ -54,9 +54,24 @@ def configure_logs(form: str, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=logging.WARNING, stream=stream, format='{"event": "library", "text": "%(message)s"}'
-    )
+    _route_libraries(stream, console=console)
+
+
+class _LibraryLine(logging.Formatter):
+    """What a library logs, as one JSON line; exceptions by their kind alone, since their text may repeat a request."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"event": "library", "level": record.levelname.lower(), "logger": record.name}
+        if record.exc_info and record.exc_info[0] is not None:
+            line["kind"] = record.exc_info[0].__name__
+        return json.dumps({**line, "text": record.getMessage().partition("\n")[0][:500]})
+
+
+def _route_libraries(stream: TextIO, *, console: bool) -> None:
+    handler = logging.StreamHandler(stream)
+    if not console:
+        handler.setFormatter(_LibraryLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def serve_metrics(port: int) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from homeport.kernel import limits
 from tests.api.calls import MISSING, at_once, put, refused, upload
 from tests.harness.images import OCI_LAYER, random_image, sha256
 from tests.harness.oci import OciClient
@@ -166,6 +171,71 @@ def test_a_layer_that_is_there_already_is_reported(
         f"The layer with digest '{sha256(data)}' already exists in the repository with name '{repository}' "
         f"in registry with id '{account}'",
     )
+
+
+def test_a_completion_whose_answer_was_lost_is_told_at_the_next_try_that_the_layer_is_there(
+    ecr: Any, account: str, repository: str, upload_id: str, send: Callable[[int, bytes], Any], oci: OciClient
+) -> None:
+    data = random.randbytes(100)
+    send(0, data)
+    complete(ecr, repository, upload_id, sha256(data))
+
+    again = [
+        refused(complete, ecr=ecr, repository=repository, upload_id=upload_id, digest=digest)
+        for digest in (sha256(data), MISSING)
+    ]
+
+    assert again == [
+        (
+            "LayerAlreadyExistsException",
+            f"The layer with digest '{sha256(data)}' already exists in the repository with name "
+            f"'{repository}' in registry with id '{account}'",
+        ),
+        (
+            "UploadNotFoundException",
+            f"The upload with id '{upload_id}' does not exist in the repository with name '{repository}' "
+            f"in the registry with id '{account}'",
+        ),
+    ]
+    assert oci.pull_blob(repository, sha256(data)) == data
+
+
+def test_a_layer_of_another_repository_does_not_answer_for_an_upload_that_is_gone(
+    ecr: Any, repository: str, upload_id: str, new_repository: Callable[[], str]
+) -> None:
+    digest = upload(ecr, repository, random.randbytes(100))
+    other = new_repository()
+
+    code, _ = refused(complete, ecr=ecr, repository=other, upload_id=upload_id, digest=digest)
+
+    assert code == "UploadNotFoundException"
+
+
+def nearly_full(homeport: Homeport, upload_id: str, room: int) -> Path:
+    """Make an upload as if all but `room` bytes of the largest layer had come; return its staged file, a sparse one."""
+    size = limits.LAYER_BYTES - room
+    with closing(sqlite3.connect(homeport.data / "homeport.db", timeout=30)) as db, db:
+        (key,) = db.execute("SELECT storage_key FROM upload WHERE id = ?", (upload_id,)).fetchone()
+        db.execute("UPDATE upload SET offset = ? WHERE id = ?", (size, upload_id))
+    staged = homeport.data / "blobs" / "staging" / str(key).removeprefix("data/")
+    os.truncate(staged, size)
+    return staged
+
+
+def test_a_layer_may_be_as_large_as_the_limit_and_one_byte_more_ends_the_upload(
+    homeport: Homeport, upload_id: str, send: Callable[[int, bytes], Any]
+) -> None:
+    send(0, b"begun")
+    staged = nearly_full(homeport, upload_id, room=4)
+
+    filled = send(limits.LAYER_BYTES - 4, b"last")
+    code, message = refused(send, first=limits.LAYER_BYTES, data=b"x")
+
+    assert filled["lastByteReceived"] == limits.LAYER_BYTES - 1
+    assert code == "LimitExceededException"
+    assert str(limits.LAYER_BYTES) in message
+    assert refused(send, first=limits.LAYER_BYTES, data=b"x")[0] == "UploadNotFoundException"
+    assert not staged.exists()
 
 
 @pytest.mark.parametrize("upload_id", [NO_UPLOAD])

@@ -18,6 +18,7 @@ from homeport.blobs.faulty import FaultyBlobStore
 from homeport.blobs.files import FileBlobStore
 from homeport.blobs.memory import MemoryBlobStore
 from homeport.blobs.port import (
+    BlobBusy,
     BlobDamaged,
     BlobError,
     BlobFinished,
@@ -48,6 +49,11 @@ def append(store: BlobStore, key: StorageKey, offset: int, *parts: bytes) -> int
     with closing(store.writer(key, offset)) as writer:
         writer.write(parts)
         return writer.offset
+
+
+def cut(store: BlobStore, key: StorageKey, offset: int) -> None:
+    with closing(store.writer(key, offset)) as writer:
+        writer.cut()
 
 
 def content(reader: BlobReader) -> bytes:
@@ -94,14 +100,88 @@ def test_bytes_beyond_the_acknowledged_offset_are_cut(store: BlobStore) -> None:
     assert content(store.reader(key)) == b"acknowledged!"
 
 
-def test_opening_at_the_acknowledged_offset_is_enough_to_cut_the_tail(store: BlobStore) -> None:
+@pytest.mark.parametrize("offset", [0, 12, 17])
+def test_opening_a_writer_changes_no_byte(store: BlobStore, offset: int) -> None:
     key = new_storage_key()
     append(store, key, 0, b"acknowledged tail")
 
-    store.writer(key, 12).close()
+    with closing(store.writer(key, offset)) as writer:
+        assert writer.offset == offset
+        assert content(store.staged(key)) == b"acknowledged tail"
+    store.finish(key, 17)
+
+    assert content(store.reader(key)) == b"acknowledged tail"
+
+
+@pytest.mark.parametrize("offset", [0, 1, 12, 16, 17])
+def test_a_cut_removes_the_tail_and_nothing_else(store: BlobStore, offset: int) -> None:
+    key = new_storage_key()
+    append(store, key, 0, b"acknowledged tail")
+
+    with closing(store.writer(key, offset)) as writer:
+        writer.cut()
+        writer.cut()
+        assert writer.offset == offset
+        assert content(store.staged(key)) == b"acknowledged tail"[:offset]
+        assert writer.write([b"!"]) == 1
+        writer.cut()
+    store.finish(key, offset + 1)
+
+    assert content(store.reader(key)) == b"acknowledged tail"[:offset] + b"!"
+
+
+@pytest.mark.parametrize("offset", [12, 14, 20])
+def test_a_writer_can_take_back_what_it_wrote_without_letting_go_of_the_upload(
+    store: BlobStore, offset: int
+) -> None:
+    key = new_storage_key()
+    append(store, key, 0, b"acknowledged")
+
+    with closing(store.writer(key, 12)) as writer:
+        writer.write([b" refused"])
+        writer.cut(offset)
+
+        assert writer.offset == offset
+        assert content(store.staged(key)) == b"acknowledged refused"[:offset]
+        for elsewhere in (-1, offset + 1):
+            with pytest.raises(ValueError):
+                writer.cut(elsewhere)
+        with pytest.raises(BlobBusy):
+            store.writer(key, 12)
+        assert writer.write([b"!"]) == 1
+    store.finish(key, offset + 1)
+
+    assert content(store.reader(key)) == b"acknowledged refused"[:offset] + b"!"
+
+
+def test_a_cut_is_enough_to_finish_at_the_acknowledged_offset(store: BlobStore) -> None:
+    key = new_storage_key()
+    append(store, key, 0, b"acknowledged tail")
+
+    with pytest.raises(BlobDamaged):
+        store.finish(key, 12)
+    cut(store, key, 12)
     store.finish(key, 12)
 
     assert content(store.reader(key)) == b"acknowledged"
+
+
+def test_a_cut_of_an_upload_without_a_byte_leaves_an_upload_without_a_byte(store: BlobStore) -> None:
+    key = new_storage_key()
+
+    cut(store, key, 0)
+    store.finish(key, 0)
+
+    assert content(store.reader(key)) == b""
+
+
+def test_an_empty_write_cuts_like_any_other(store: BlobStore) -> None:
+    key = new_storage_key()
+    append(store, key, 0, b"acknowledged tail")
+
+    append(store, key, 12)
+
+    assert content(store.staged(key)) == b"acknowledged"
 
 
 def test_an_upload_that_starts_again_at_zero_forgets_the_earlier_bytes(store: BlobStore) -> None:
@@ -133,8 +213,9 @@ def test_two_requests_cannot_write_to_one_upload_at_once(store: BlobStore) -> No
     first = store.writer(key, 0)
     first.write([b"first"])
 
-    with pytest.raises(Unavailable):
-        store.writer(key, 0)
+    for offset in (0, 5):
+        with pytest.raises(BlobBusy):
+            store.writer(key, offset)
     with pytest.raises(Unavailable):
         store.finish(key, 5)
     first.write([b" still"])
@@ -295,7 +376,7 @@ def test_an_upload_cut_under_a_reader_is_never_read_as_if_it_ended_there(store: 
     append(store, key, 0, b"0123456789")
 
     with closing(store.staged(key)) as reader:
-        store.writer(key, 4).close()
+        cut(store, key, 4)
 
         with pytest.raises(BlobDamaged):
             reader.read(0, 10)
@@ -311,7 +392,7 @@ def test_what_is_closed_cannot_be_used_and_closing_twice_is_harmless(store: Blob
     reader.close()
     reader.close()
 
-    for use in (lambda: writer.write([b"x"]), lambda: reader.read(0, 1), reader.fileno):
+    for use in (writer.cut, lambda: writer.write([b"x"]), lambda: reader.read(0, 1), reader.fileno):
         with pytest.raises(ValueError):
             use()
 
@@ -429,7 +510,7 @@ def test_however_a_blob_is_split_and_interrupted_the_same_bytes_come_back(
         assert acknowledged == len(expected)
         if number < len(tails):  # bytes that arrived but were never acknowledged
             append(store, key, acknowledged, tails[number])
-    store.writer(key, len(expected)).close()
+    cut(store, key, len(expected))
     store.finish(key, len(expected))
 
     with closing(store.reader(key)) as reader:

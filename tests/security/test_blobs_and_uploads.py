@@ -29,13 +29,14 @@ from homeport.app import build_region, initialise, sealer
 from homeport.config import load
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
-from homeport.kernel.errors import HomeportError, RequestTimeout
+from homeport.kernel.errors import RangeInvalid, RequestTimeout, UploadNotFound
 from homeport.kernel.names import RepositoryName
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Settings as RepositorySettings
 from homeport.uploads import service as uploads
 from homeport.uploads.service import Place
 from homeport.wire import body as wire_body
+from homeport.wire import pace as wire_pace
 from homeport.wire.connection import Server
 from homeport.wire.threads import ByteThreads
 from tests.harness.images import random_image, sha256
@@ -301,7 +302,7 @@ def test_b8_many_racing_requests_never_mix_their_bytes(site: Site, repository: s
 def test_b8_a_late_writer_in_another_worker_cannot_change_acknowledged_bytes(tmp_path: Path) -> None:
     good, evil = b"good" * 1000, b"evil" * 1000
 
-    async def race() -> bytes | None:
+    async def race() -> bytes:
         settings, _ = await initialise(load(data=tmp_path / "data", account="111122223333"))
         one, two = build_region(settings), build_region(settings)
         try:
@@ -311,31 +312,37 @@ def test_b8_a_late_writer_in_another_worker_cannot_change_acknowledged_bytes(tmp
             place = Place(repository, "arn:aws:iam::111122223333:user/somebody")
             upload = await uploads.start(one.db, now, place)
             seen_by_two = await uploads.find(two.db, place, upload.id)
-            with one.uploads.receive(upload) as received:
+            async with one.uploads.receive(one.db, upload) as received:
                 received.write([good])
+                with pytest.raises(RangeInvalid):
+                    async with two.uploads.receive(two.db, seen_by_two):
+                        pytest.fail("two workers have the upload")
                 acknowledged = await uploads.advance(one.db, now, received)
-            one.uploads.done(upload)
 
             # The second worker looked the upload up before that, and begins to write only now.
-            with contextlib.suppress(HomeportError), two.uploads.receive(seen_by_two) as late:
-                late.write([evil])
-                await uploads.advance(two.db, now, late)
-            two.uploads.done(seen_by_two)
+            async def come_late() -> None:
+                async with two.uploads.receive(two.db, seen_by_two) as late:
+                    late.write([evil])
+                    await uploads.advance(two.db, now, late)
 
-            digest = Digest(sha256(good))
-            with contextlib.suppress(HomeportError), one.uploads.receive(acknowledged) as last:
-                blob = await uploads.finish(one.db, one.uploads, now, place, last, digest)
-                with contextlib.closing(one.blobs.reader(blob.storage_key)) as reader:
-                    return reader.read(0, blob.size)
-            return None
+            with pytest.raises(RangeInvalid):
+                await come_late()
+
+            assert await uploads.find(two.db, place, upload.id) == acknowledged
+            async with one.uploads.receive(one.db, acknowledged) as last:
+                blob = await uploads.finish(one.db, one.uploads, now, place, last, Digest(sha256(good)))
+            with pytest.raises(UploadNotFound):
+                async with two.uploads.receive(two.db, seen_by_two):
+                    pytest.fail("a finished upload goes on")
+            with contextlib.closing(two.blobs.reader(blob.storage_key)) as reader:
+                return reader.read(0, blob.size)
         finally:
             await one.db.close()
             await two.db.close()
 
-    stored = asyncio.run(race())
-
-    assert stored in (good, None), "other bytes are stored under the digest of the acknowledged ones"
-    assert stored == good, "acknowledged bytes are lost"
+    assert asyncio.run(race()) == good
+    staging = tmp_path / "data" / "blobs" / "staging"
+    assert [path for path in staging.rglob("*") if path.is_file()] == []
 
 
 def test_b9_the_address_of_an_upload_is_an_opaque_id_and_nothing_else(site: Site, repository: str) -> None:
@@ -441,7 +448,7 @@ class _Wire:
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "parsed"])
 def test_b12_a_client_that_sends_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
-    monkeypatch.setattr(wire_body, "BODY_WINDOW_SECONDS", 0.3)
+    monkeypatch.setattr(wire_pace, "BODY_WINDOW_SECONDS", 0.3)
     # Only addresses of uploads are read from the socket; any other body goes through the parser.
     path = "/v2/a/blobs/uploads/1" if framing != "parsed" else "/elsewhere"
     headers = {"Transfer-Encoding": "chunked"} if framing == "chunked" else {"Content-Length": "1000"}
@@ -687,11 +694,14 @@ def test_b20_a_part_sent_again_with_other_bytes_is_refused(site: Site, repositor
 
 @pytest.mark.parametrize("planted", ["symbolic link", "hard link", "pipe", "folder", "shorter", "longer"])
 def test_b21_what_was_planted_in_the_store_is_not_served(
-    homeport: Homeport, site: Site, repository: str, tmp_path: Path, planted: str
+    fresh_homeport: Callable[..., Homeport], planted: str
 ) -> None:
+    server, repository = fresh_homeport(), "planted/here"  # its own: it logs errors, as it must
+    site = Site.of(server.url, server.password())
+    server.client().create_repository(repositoryName=repository)
     data = os.urandom(1000)
     digest = push(site, repository, data)
-    file = file_of(homeport, digest)
+    file = file_of(server, digest)
     secret = file.with_name("planted-secret")
     secret.write_bytes(b"s" * 1000)
     file.unlink()
@@ -706,14 +716,16 @@ def test_b21_what_was_planted_in_the_store_is_not_served(
     else:
         file.write_bytes(b"s" * (999 if planted == "shorter" else 1001))
 
-    try:
-        for headers in ({}, {"Range": "bytes=0-9"}):
-            answer = site.ask("GET", f"/v2/{repository}/blobs/{digest}", headers)
-            answer.refused(503, "UNAVAILABLE")
-            assert b"sss" not in answer.body
-            assert str(homeport.data).encode() not in answer.body
-    finally:
-        secret.unlink()
+    for headers in ({}, {"Range": "bytes=0-9"}):
+        answer = site.ask("GET", f"/v2/{repository}/blobs/{digest}", headers)
+        answer.refused(503, "UNAVAILABLE")
+        assert b"sss" not in answer.body
+        assert str(server.data).encode() not in answer.body
+
+    server.terminate()
+    told = [record for record in server.log if record.get("event") == "blob_damaged"]
+    assert [record["digest"] for record in told] == [digest] * 2
+    assert len(server.defects) == len(told)
 
 
 def test_b21_a_staged_file_that_was_replaced_is_not_written_through(

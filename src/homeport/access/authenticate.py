@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from homeport.access import policies, sigv4
 from homeport.access.evaluate import Caller
 from homeport.access.identities import Identities, Principal
-from homeport.access.sigv4 import SigningRequest
+from homeport.access.sealing import Secret
+from homeport.access.sigv4 import Claim, SigningRequest
 from homeport.access.tokens import AuthorizationTokens, RegistryGrant, SessionScope, SessionTokens
 from homeport.kernel.clock import Clock
 from homeport.kernel.errors import (
@@ -65,18 +66,8 @@ class Authenticator:
         claim = sigv4.read_claim(request)
         if claim is None:
             raise MissingAuthentication("Missing Authentication Token")
+        secret, found, session = await self._claimant(claim)
         now = self._clock.now()
-        session: SessionScope | None = None
-        if claim.session_token is not None:
-            grant = self._sessions.read(claim.session_token, claim.access_key_id, now)
-            secret, session = grant.secret, grant
-            found = await self._of_session(grant)
-        else:
-            key = await self._identities.key(claim.access_key_id)
-            if key is None:
-                raise InvalidClientToken(_INVALID)
-            secret = key.secret
-            found = await self._identities.principal(claim.access_key_id)
         sigv4.verify(
             claim,
             request,
@@ -89,6 +80,26 @@ class Authenticator:
         if found is None:
             raise InvalidClientToken(_INVALID)
         return Signed(found, session)
+
+    async def recognise(self, request: SigningRequest) -> None:
+        """Return when the request names credentials that exist; proves nothing more.
+
+        For use before a large body is read: strangers must not make us hold one. Errors: as `signed`.
+        """
+        claim = sigv4.read_claim(request)
+        if claim is None:
+            raise MissingAuthentication("Missing Authentication Token")
+        await self._claimant(claim)
+
+    async def _claimant(self, claim: Claim) -> tuple[Secret, Principal | None, SessionScope | None]:
+        """Return the secret that the claim must have been signed with, and whose it is."""
+        if claim.session_token is not None:
+            grant = self._sessions.read(claim.session_token, claim.access_key_id, self._clock.now())
+            return grant.secret, await self._of_session(grant), grant
+        key = await self._identities.key(claim.access_key_id)
+        if key is None:
+            raise InvalidClientToken(_INVALID)
+        return key.secret, await self._identities.principal(claim.access_key_id), None
 
     async def registry(self, authorization: str | None) -> Principal:
         """Return who stands behind a `/v2/` Authorization header: Basic AWS:<password>, or Bearer <password>.

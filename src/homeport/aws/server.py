@@ -6,6 +6,7 @@ authorise inside the handler, serialise.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 from aiohttp import web
 from botocore.model import OperationModel
 
-from homeport.access import sigv4
 from homeport.access.authenticate import caller_name
 from homeport.access.authorize import Target, require
 from homeport.access.operations import OPERATIONS, On
@@ -33,7 +33,6 @@ from homeport.kernel import limits
 from homeport.kernel.errors import (
     HomeportError,
     InvalidLayerPart,
-    MissingAuthentication,
     UnsupportedOperation,
 )
 from homeport.region import Region
@@ -42,6 +41,7 @@ from homeport.wire.exchange import Exchange
 _JSON = "application/x-amz-json-1.1"
 _LARGE = {("ecr", "UploadLayerPart"), ("ecr", "PutImage"), ("ecr-public", "UploadLayerPart")}
 _SMALL_BODY_BYTES = 1024 * 1024
+_LARGE_AT_ONCE = 4  # bodies of up to 29 MiB held at one time; more callers wait their turn
 _OFF_LOOP_BYTES = 256 * 1024  # larger bodies are parsed in a thread
 
 
@@ -57,6 +57,7 @@ class AwsFront:
             if service.target_prefix is not None
         }
         self._sts = services["sts"]
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def handle(self, exchange: Exchange) -> web.StreamResponse:
         """Answer one API call; expected failures become error answers, defects pass through."""
@@ -80,10 +81,14 @@ class AwsFront:
             exchange.operation = name
             large = (service.name, name) in _LARGE
             signing = _signing_request(exchange)
-            if sigv4.read_claim(signing) is None:
-                raise MissingAuthentication("Missing Authentication Token")
-            body = await exchange.small_body(limits.API_BODY_BYTES if large else _SMALL_BODY_BYTES)
-            answer = await self._call(exchange, service, model, signing, body)
+            await self._region.authenticator.recognise(signing)
+            if large:
+                async with self._large:
+                    body = await exchange.small_body(limits.API_BODY_BYTES)
+                    answer = await self._call(exchange, service, model, signing, body)
+            else:
+                body = await exchange.small_body(_SMALL_BODY_BYTES)
+                answer = await self._call(exchange, service, model, signing, body)
             return self._answer(exchange, 200, serialise_json(model, answer))
         except SerializationError as error:
             return self._answer(exchange, 400, error_json("SerializationException", error.message))

@@ -148,6 +148,9 @@ class FaultyBlobWriter:
     def offset(self) -> int:
         return self._inner.offset
 
+    def cut(self, offset: int | None = None) -> None:
+        self._inner.cut(offset)
+
     def write(self, parts: Sequence[memoryview | bytes]) -> int:
         if self._failed:
             raise Unavailable("An earlier write of this upload failed; continue from its last offset")

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from homeport.blobs import writeback
-from homeport.blobs.port import BlobDamaged, BlobMissing, StorageKey
+from homeport.blobs.port import BlobBusy, BlobDamaged, BlobMissing, StorageKey
 from homeport.kernel.errors import HomeportError, StorageFull, Unavailable
 
 # O_NONBLOCK changes nothing for a file, and keeps a planted pipe from stopping the thread.
@@ -77,7 +77,7 @@ def lock_staged(key: StorageKey, folder: int, descriptor: int, action: str) -> i
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise Unavailable("Another request is still writing to this upload; try again") from error
+        raise BlobBusy("Another request is still writing to this upload; try again") from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:  # some network file systems have none; then the caller's row decides
             raise refusal(error, action) from error
@@ -97,9 +97,10 @@ def lock_staged(key: StorageKey, folder: int, descriptor: int, action: str) -> i
 class FileBlobWriter:
     """The `BlobWriter` of a staged file; see the port."""
 
-    def __init__(self, descriptor: int, offset: int, writeback_bytes: int) -> None:
+    def __init__(self, descriptor: int, offset: int, size: int, writeback_bytes: int) -> None:
         self._descriptor = descriptor
         self._offset = offset
+        self._has_tail = size > offset
         self._writeback_bytes = writeback_bytes
         self._handed_over = offset
         self._failed = False
@@ -108,11 +109,25 @@ class FileBlobWriter:
     def offset(self) -> int:
         return self._offset
 
+    def cut(self, offset: int | None = None) -> None:
+        if self._descriptor < 0:
+            raise ValueError("the writer is closed")
+        to = self._offset if offset is None else offset
+        if not 0 <= to <= self._offset:
+            raise ValueError("only bytes that are there can be cut")
+        if self._has_tail or offset is not None:
+            with refusing("write the blob"):
+                os.ftruncate(self._descriptor, to)
+            self._has_tail = False
+            self._offset = to
+            self._handed_over = min(self._handed_over, to)
+
     def write(self, parts: Sequence[memoryview | bytes]) -> int:
         if self._descriptor < 0:
             raise ValueError("the writer is closed")
         if self._failed:
             raise Unavailable("An earlier write of this upload failed; continue from its last offset")
+        self.cut()
         waiting = [memoryview(part).cast("B") for part in parts if memoryview(part).nbytes]
         before = self._offset
         first = 0

@@ -136,13 +136,10 @@ class FileBlobStore:
                 size = lock_staged(key, folder, descriptor, "open the blob")
                 if size < offset:
                     raise BlobDamaged(f"{key} has {size} bytes staged, {offset} were acknowledged")
-                if size > offset:
-                    with refusing("open the blob"):
-                        os.ftruncate(descriptor, offset)
             except BaseException:
                 os.close(descriptor)
                 raise
-        return FileBlobWriter(descriptor, offset, self.writeback_bytes)
+        return FileBlobWriter(descriptor, offset, size, self.writeback_bytes)
 
     @staticmethod
     def _refuse_finished(key: StorageKey, folder: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from homeport.blobs.port import BlobDamaged, BlobFinished, BlobMissing, StorageKey
+from homeport.blobs.port import BlobBusy, BlobDamaged, BlobFinished, BlobMissing, StorageKey
 from homeport.kernel.errors import StorageFull, Unavailable
 
 
@@ -27,10 +27,10 @@ class _Object:
 class MemoryBlobWriter:
     """The `BlobWriter` of a staged object in memory; see the port."""
 
-    def __init__(self, store: MemoryBlobStore, item: _Object) -> None:
+    def __init__(self, store: MemoryBlobStore, item: _Object, offset: int) -> None:
         self._store = store
         self._item = item
-        self._offset = len(item.content)
+        self._offset = offset
         self._closed = False
         self._failed = False
 
@@ -38,11 +38,21 @@ class MemoryBlobWriter:
     def offset(self) -> int:
         return self._offset
 
+    def cut(self, offset: int | None = None) -> None:
+        if self._closed:
+            raise ValueError("the writer is closed")
+        to = self._offset if offset is None else offset
+        if not 0 <= to <= self._offset:
+            raise ValueError("only bytes that are there can be cut")
+        self._store._cut(self._item, to)
+        self._offset = to
+
     def write(self, parts: Sequence[memoryview | bytes]) -> int:
         if self._closed:
             raise ValueError("the writer is closed")
         if self._failed:
             raise Unavailable("An earlier write of this upload failed; continue from its last offset")
+        self.cut()
         total = sum(memoryview(part).nbytes for part in parts)
         try:
             self._store._append(self._item, parts, total)
@@ -123,14 +133,19 @@ class MemoryBlobStore:
                     raise BlobMissing(key)
                 item = self._staged[key] = _Object()
             if item.writing:
-                raise Unavailable("Another request is still writing to this upload; try again")
+                raise BlobBusy("Another request is still writing to this upload; try again")
             size = len(item.content)
             if size < offset:
                 raise BlobDamaged(f"{key} has {size} bytes staged, {offset} were acknowledged")
-            del item.content[offset:]
-            self._used -= size - offset
             item.writing = True
-            return MemoryBlobWriter(self, item)
+            return MemoryBlobWriter(self, item, offset)
+
+    def _cut(self, item: _Object, offset: int) -> None:
+        with self._lock:
+            if item.discarded:  # its bytes are not counted any more
+                return
+            self._used -= len(item.content) - offset
+            del item.content[offset:]
 
     def _open_reader(self, objects: dict[StorageKey, _Object], key: StorageKey) -> MemoryBlobReader:
         key = StorageKey(key)

@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Protocol, Self
 
+from homeport.kernel.errors import Unavailable
+
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"data/([0-9a-f]{{2}})/(?=\1){_UUID4}")
 
@@ -60,6 +62,10 @@ class BlobDamaged(BlobError):
     """There are bytes, but not those acknowledged: too few, too many, or not an ordinary file of ours."""
 
 
+class BlobBusy(Unavailable):
+    """Another writer has the object now."""
+
+
 class BlobFinished(BlobError):
     """The object is finished; finished bytes never change, so there is nothing to append to."""
 
@@ -70,6 +76,17 @@ class BlobWriter(Protocol):
     @property
     def offset(self) -> int:
         """Bytes in the object so far, which is where the next write goes. Unknown after an error."""
+        ...
+
+    def cut(self, offset: int | None = None) -> None:
+        """Remove bytes beyond `offset`: a crash may have left more than was acknowledged.
+
+        Without an argument that is where the next write goes; an earlier one takes back what this writer wrote,
+        also after an error, and becomes where the next write goes. Raises ValueError for a later one.
+
+        The first `write` does it by itself. It is a step of its own so that the caller, who has the object to itself
+        once it is open, can make sure first that its idea of the offset is not out of date.
+        """
         ...
 
     def write(self, parts: Sequence[memoryview | bytes]) -> int:
@@ -125,10 +142,9 @@ class BlobStore(Protocol):
     def writer(self, key: StorageKey, offset: int) -> BlobWriter:
         """Open the staged object for appending at exactly `offset` bytes; offset 0 creates it.
 
-        Bytes beyond `offset` are cut: a crash may have left more than was acknowledged. Raises
-        BlobMissing when offset > 0 and nothing is staged, BlobDamaged when fewer than `offset` bytes are
-        staged, BlobFinished when the object is finished, and Unavailable while another writer has the
-        object (a writer whose process died has let go).
+        No byte changes before `cut` or `write`. Raises BlobMissing when offset > 0 and nothing is staged,
+        BlobDamaged when fewer than `offset` bytes are staged, BlobFinished when the object is finished, and
+        BlobBusy while another writer has the object (a writer whose process died has let go).
         """
         ...
 
@@ -141,7 +157,7 @@ class BlobStore(Protocol):
 
         Calling it again after success, or after a crash at any point, is safe. Raises BlobMissing when
         there is neither a staged nor a finished object, BlobDamaged when it does not have exactly `size`
-        bytes (an unacknowledged tail must be cut with `writer(key, size)` first), Unavailable while a
+        bytes (an unacknowledged tail must be cut with `writer(key, size).cut()` first), Unavailable while a
         writer has it. When the device refuses to make the bytes durable the object is gone: a retry must
         push again, because a second attempt to flush may succeed falsely.
         """

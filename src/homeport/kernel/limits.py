@@ -35,5 +35,5 @@ HEADER_LINE_BYTES = 32 * 1024  # ours: one header line
 TOKEN_SECONDS = 12 * 3600  # ECR: GetAuthorizationToken
 DOWNLOAD_SECONDS = 900  # ours: life of a GetDownloadUrlForLayer address; ECR's live for about an hour
 SIGNATURE_SKEW_SECONDS = 15 * 60  # AWS Signature Version 4
-BODY_MIN_BYTES_PER_WINDOW = 1  # ours: an upload that sends nothing at all in one window is cut off
+BODY_MIN_BYTES_PER_WINDOW = 16 * 1024  # ours: a body that comes more slowly is cut off
 BODY_WINDOW_SECONDS = 60  # ours

@@ -13,6 +13,7 @@ from homeport.kernel.errors import BlobUnknown, Unavailable, UnsupportedOperatio
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
 from homeport.region import Region
+from homeport.telemetry import log
 from homeport.uploads import service as uploads
 from homeport.uploads import store as upload_store
 from homeport.uploads.model import Blob
@@ -134,8 +135,10 @@ def _open(region: Region, blob: Blob) -> BlobReader:
     try:
         reader = region.blobs.reader(blob.storage_key)
     except BlobError as error:
+        log.error("blob_damaged", digest=blob.digest, storage_key=blob.storage_key, kind=type(error).__name__)
         raise Unavailable("The bytes of this blob cannot be read; the operator has been told") from error
     if reader.size != blob.size:  # never a wrong byte: better no answer than a truncated layer
         reader.close()
+        log.error("blob_damaged", digest=blob.digest, storage_key=blob.storage_key, kind="size")
         raise Unavailable("The bytes of this blob cannot be read; the operator has been told")
     return reader

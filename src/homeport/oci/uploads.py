@@ -70,21 +70,20 @@ async def append(visit: Visit, route: Route) -> web.Response:
     upload = await _find(visit, repository, route)
     visit.refuse_encodings()
     expected = _expected(visit, upload)
-    received = visit.region.uploads.receive(upload)
+    region = visit.region
     try:
-        with received:
-            await _receive(visit, received, expected)
-            upload = await uploads.advance(visit.region.db, visit.region.clock.now(), received)
+        async with region.uploads.receive(region.db, upload) as received:
+            try:
+                await _receive(visit, received, expected)
+            except (Disconnected, RequestTimeout):
+                # What came is good; the client asks for the status and goes on from there.
+                if received.size and expected is None:
+                    await uploads.advance(region.db, region.clock.now(), received)
+                raise
+            upload = await uploads.advance(region.db, region.clock.now(), received)
     except TooLarge:
-        await uploads.cancel(visit.region.db, visit.region.uploads, visit.now, upload)
+        await uploads.cancel(region.db, region.uploads, visit.now, upload)
         raise
-    except (Disconnected, RequestTimeout):
-        # What came is good; the client asks for the status and goes on from there.
-        if received.size and expected is None:
-            await uploads.advance(visit.region.db, visit.region.clock.now(), received)
-        raise
-    finally:
-        visit.region.uploads.done(upload)
     return _accepted(repository, upload, 202)
 
 
@@ -103,18 +102,19 @@ async def finish(visit: Visit, route: Route) -> web.Response:
 async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: Digest) -> web.Response:
     region = visit.region
     expected = _expected(visit, upload)
-    received = region.uploads.receive(upload)
     try:
-        with received:
+        async with region.uploads.receive(region.db, upload) as received:
             if visit.exchange.request.can_read_body or expected is not None:
-                await _receive(visit, received, expected)
+                try:
+                    await _receive(visit, received, expected)
+                except (Disconnected, RequestTimeout):
+                    received.give_back()  # nothing of it is acknowledged, so it must not take room
+                    raise
             now = region.clock.now()
             await uploads.finish(region.db, region.uploads, now, visit.place(repository), received, digest)
     except TooLarge:
         await uploads.cancel(region.db, region.uploads, visit.now, upload)
         raise
-    finally:
-        region.uploads.done(upload)
     return _created(repository, digest)
 
 

@@ -29,6 +29,9 @@ class _Replay:
         self._reader = blobs.reader(key)
         self.offset = offset
 
+    def cut(self, offset: int | None = None) -> None:
+        """Finished bytes have no tail."""
+
     def write(self, parts: Sequence[memoryview | bytes]) -> int:
         before = self.offset
         for part in parts:
@@ -55,7 +58,7 @@ class Receiving:
     """Takes the bytes that follow an upload's offset. One request, one at a time; use as a context manager.
 
     `offset` and `size` count what was written; nothing is acknowledged before `service.advance` or `finish`.
-    Errors of the constructor: UploadNotFound when the stored bytes are gone, Unavailable while another process writes.
+    Errors of the constructor: UploadNotFound when the stored bytes are gone, BlobBusy while another process writes.
     """
 
     def __init__(
@@ -63,11 +66,15 @@ class Receiving:
     ) -> None:
         self.upload = upload
         self.offset = upload.offset
-        self._blobs = blobs
         self._hashes = hashes
         self._hash: Hash | None = hashes.take(upload.id, upload.offset)
         self._limit = limit
         self._writer = _writer(blobs, upload)
+        self._closed = False
+
+    def begin(self) -> None:
+        """Nobody else changed the upload, so what lies beyond its offset is no-one's: cut it. Errors: Unavailable."""
+        self._writer.cut()
 
     @property
     def size(self) -> int:
@@ -86,20 +93,21 @@ class Receiving:
                 raise TooLarge(f"The layer exceeds the limit of {self._limit} bytes")
             self._writer.write(parts)
         except HomeportError:
-            self._give_back()
+            self.give_back()
             raise
         if self._hash is not None:
             for part in parts:
                 self._hash.update(part)
         self.offset += coming
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
         """Free what is not acknowledged: a refused upload must not keep the room that it could not be given."""
-        self._writer.close()
         self.offset = self.upload.offset
         self._hash = None
-        with contextlib.suppress(HomeportError, BlobError):
-            self._blobs.writer(self.upload.storage_key, self.offset).close()
+        if not self._closed:  # once closed, others may have the object
+            with contextlib.suppress(HomeportError, BlobError):
+                self._writer.cut(self.offset)
+            self.close()
 
     def sha256(self) -> str | None:
         """Return the hex sha256 of all bytes so far, None when it was not running from the start."""
@@ -112,6 +120,7 @@ class Receiving:
 
     def close(self) -> None:
         """Let go of the stored object, which others may use from now on."""
+        self._closed = True
         self._writer.close()
 
     def __enter__(self) -> Receiving:

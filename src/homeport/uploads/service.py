@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from homeport.blobs.port import BlobError, BlobStore, StorageKey, new_storage_key
+from homeport.blobs.port import BlobBusy, BlobError, BlobStore, StorageKey, new_storage_key
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
@@ -31,6 +33,8 @@ from homeport.uploads.hashing import RunningHashes, digest_of_stored
 from homeport.uploads.model import Blob, Upload
 from homeport.uploads.receiving import Receiving, lost
 
+_TAKEN = "Another request writes or has written to this upload; ask for its status"
+
 
 class Uploads:
     """What the use cases share in one process: the bytes, the running hashes, and which uploads are being written."""
@@ -40,23 +44,36 @@ class Uploads:
         self.hashes = RunningHashes()
         self._busy: set[str] = set()
 
-    def receive(self, upload: Upload) -> Receiving:
-        """Begin to take bytes for `upload`; `done` must follow. Blocking.
+    @asynccontextmanager
+    async def receive(self, db: Reader, upload: Upload) -> AsyncIterator[Receiving]:
+        """Have the upload to oneself and take bytes for it, for as long as the context lasts.
 
-        Errors: RangeInvalid when another request is writing to it now, and those of `Receiving`.
+        The row is read again once nobody else can write: a request that looked it up before another one advanced
+        it must not touch bytes that are acknowledged since.
+        Errors: RangeInvalid when another request is writing or has written, UploadNotFound.
         """
         if upload.id in self._busy:
-            raise RangeInvalid("Another request is writing to this upload", upload.offset)
+            raise RangeInvalid(_TAKEN, upload.offset)
         self._busy.add(upload.id)
         try:
-            return Receiving(self.blobs, self.hashes, upload)
-        except BaseException:
+            try:
+                received = Receiving(self.blobs, self.hashes, upload)
+            except BlobBusy:
+                raise RangeInvalid(_TAKEN, upload.offset) from None
+            with received:
+                version = await store.version(db, upload.id)
+                if version is None:
+                    if not await store.is_owned(db, upload):
+                        self.blobs.discard(upload.storage_key)
+                    raise UploadNotFound(
+                        f"The upload with id '{upload.id}' was finished or cancelled meanwhile"
+                    )
+                if version != upload.version:
+                    raise RangeInvalid(_TAKEN, upload.offset)
+                received.begin()
+                yield received
+        finally:
             self._busy.discard(upload.id)
-            raise
-
-    def done(self, upload: Upload) -> None:
-        """The request that received bytes is over."""
-        self._busy.discard(upload.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +193,14 @@ async def finish(
     return Blob(digest, size, upload.storage_key)
 
 
+def layer_exists(place: Place, digest: Digest) -> LayerAlreadyExists:
+    """The error for completing a layer that the repository holds already."""
+    return LayerAlreadyExists(
+        f"The layer with digest '{digest}' already exists in the repository with name "
+        f"'{place.repository.name}' in registry with id '{place.repository.account}'"
+    )
+
+
 async def finish_parts(
     db: Database, uploads: Uploads, now: datetime, place: Place, upload: Upload, digest: Digest
 ) -> Blob:
@@ -191,15 +216,9 @@ async def finish_parts(
         )
     if await store.find_blob(db, place.repository.id, digest):
         await cancel(db, uploads, now, upload)
-        raise LayerAlreadyExists(
-            f"The layer with digest '{digest}' already exists in the repository with name "
-            f"'{place.repository.name}' in registry with id '{place.repository.account}'"
-        )
-    with uploads.receive(upload) as received:
-        try:
-            return await finish(db, uploads, now, place, received, digest)
-        finally:
-            uploads.done(upload)
+        raise layer_exists(place, digest)
+    async with uploads.receive(db, upload) as received:
+        return await finish(db, uploads, now, place, received, digest)
 
 
 async def cancel(db: Database, uploads: Uploads, now: datetime, upload: Upload) -> None:

@@ -63,7 +63,7 @@ _advance = Statement(
     )
 )
 _close = Statement(delete(upload).where(*_at_version))
-_is_open = Statement(select(upload.c.id).where(upload.c.id == bindparam("upload")))
+_version = Statement(select(upload.c.version).where(upload.c.id == bindparam("upload")))
 _is_blob = Statement(select(blob.c.digest).where(blob.c.storage_key == bindparam("storage_key")))
 _insert_blob = Statement(
     insert_if_new(blob)
@@ -154,10 +154,16 @@ async def close(tx: Transaction, seen: Upload) -> bool:
     return await tx.run(_close, upload=seen.id, seen=seen.version) == 1
 
 
+async def version(db: Reader, upload_id: str) -> int | None:
+    """Return the version of an upload's row as it is now, None when there is no such row."""
+    row = await db.first(_version, upload=upload_id)
+    return int(row[0]) if row else None
+
+
 async def is_owned(db: Reader, seen: Upload) -> bool:
     """Whether the bytes of an upload still belong to somebody: to its row, or to the blob that it became."""
-    open_ = await db.first(_is_open, upload=seen.id)
-    return open_ is not None or await db.first(_is_blob, storage_key=seen.storage_key) is not None
+    open_ = await version(db, seen.id) is not None
+    return open_ or await db.first(_is_blob, storage_key=seen.storage_key) is not None
 
 
 async def add_blob(tx: Transaction, digest: str, size: int, storage_key: str, now: datetime) -> bool:

@@ -15,17 +15,14 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from homeport.kernel.errors import InvalidInput, RequestTimeout
-from homeport.kernel.limits import BODY_WINDOW_SECONDS
 from homeport.wire.chunked import ChunkDecoder, ChunkError
 from homeport.wire.connection import Connection
+from homeport.wire.pace import Pace
 from homeport.wire.threads import BURST_BYTES, PATIENCE_MS, ByteThreads, buffer, settle
 
 Sink = Callable[[Sequence[memoryview]], None]
 
 _COPY_BYTES = 1024 * 1024  # the ordinary path gathers this much before it crosses to a thread
-_SLOW = (
-    f"The upload sent nothing for {BODY_WINDOW_SECONDS} seconds. Ask for its status and continue from there."
-)
 
 
 class Disconnected(ConnectionError):
@@ -50,9 +47,11 @@ async def receive(request: web.BaseRequest, sink: Sink, threads: ByteThreads) ->
         return
     length = None if "Transfer-Encoding" in request.headers else int(request.headers["Content-Length"])
     raw = _RawBody(plain, held, length, sink)
+    pace = Pace()
     try:
         while not await threads.run(raw.burst):
-            await raw.readable()
+            pace.came(raw.take_count())
+            await pace.wait(raw.readable)
     except BaseException:
         connection.discard()
         raise
@@ -64,20 +63,28 @@ async def receive(request: web.BaseRequest, sink: Sink, threads: ByteThreads) ->
 async def _receive_parsed(request: web.BaseRequest, sink: Sink, threads: ByteThreads) -> None:
     gathered: list[memoryview] = []
     size = 0
+    pace = Pace()
+
+    async def pass_on() -> None:
+        nonlocal gathered, size
+        batch, gathered, size = gathered, [], 0
+        if batch:
+            await threads.run(lambda: sink(batch))
+
     while True:
         try:
-            async with asyncio.timeout(BODY_WINDOW_SECONDS):
-                piece = await request.content.readany()
-        except TimeoutError:
-            raise RequestTimeout(_SLOW) from None
+            piece = await pace.wait(request.content.readany)
         except (ConnectionError, web.RequestPayloadError) as error:
+            await pass_on()  # what came is good, and the client may continue behind it
             raise Disconnected(str(error)) from error
-        if piece:
-            gathered.append(memoryview(piece))
-            size += len(piece)
-        if gathered and (not piece or size >= _COPY_BYTES):
-            batch, gathered, size = gathered, [], 0
-            await threads.run(lambda batch=batch: sink(batch))  # type: ignore[misc]
+        except RequestTimeout:
+            await pass_on()
+            raise
+        pace.came(len(piece))
+        gathered.append(memoryview(piece))
+        size += len(piece)
+        if not piece or size >= _COPY_BYTES:
+            await pass_on()
         if not piece:
             return
 
@@ -93,23 +100,26 @@ class _RawBody:
         self._left = length
         self._chunks = ChunkDecoder() if length is None else None
         self._sink = sink
+        self._count = 0
         self.beyond = b""
 
     def close(self) -> None:
         self._socket.close()
 
     async def readable(self) -> None:
-        """Wait on the event loop until the socket has bytes. Errors: RequestTimeout."""
+        """Wait on the event loop until the socket has bytes."""
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
         loop.add_reader(self._socket, settle, ready)
         try:
-            async with asyncio.timeout(BODY_WINDOW_SECONDS):
-                await ready
-        except TimeoutError:
-            raise RequestTimeout(_SLOW) from None
+            await ready
         finally:
             loop.remove_reader(self._socket)
+
+    def take_count(self) -> int:
+        """Return how many bytes came since the last call."""
+        count, self._count = self._count, 0
+        return count
 
     def burst(self) -> bool:
         """Read for one turn; return whether the body is complete. Blocking; runs in a thread."""
@@ -139,6 +149,7 @@ class _RawBody:
             if not got:
                 raise Disconnected("The client closed the connection before the end of the body.")
             filled += got
+            self._count += got
             if self._chunks is not None and filled >= len(view) // 2:
                 break
         return filled, False

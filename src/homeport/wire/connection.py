@@ -16,11 +16,13 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from homeport.kernel.limits import HEADER_LINE_BYTES
+from homeport.telemetry import log
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 BeforeHead = Callable[[web.BaseRequest, web.StreamResponse], None]
@@ -38,7 +40,7 @@ def _may_carry_much(data: bytes) -> bool:
     if not data.startswith(_LARGE_METHODS):
         return False
     line = data[:_LINE_BYTES].partition(b"\r\n")[0]
-    return line.endswith(b" HTTP/1.1") and b"/blobs/uploads/" in line
+    return line.endswith(b" HTTP/1.1") and b"/blobs/uploads/" in line.partition(b"?")[0]
 
 
 class Connection(RequestHandler):
@@ -85,6 +87,30 @@ class Connection(RequestHandler):
             self._pause_transport_reading()
         elif rest:
             super().data_received(rest)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what our handler never saw or could not finish: a malformed request, a client that left.
+
+        Only the kind of the failure is logged: the parser's own words repeat the request, credentials and all.
+        """
+        if isinstance(exc, LineTooLong):
+            status = 431
+        log.info("connection_error", kind=type(exc).__name__, status=status, remote=request.remote)
+        body = b'{"errors":[{"code":"UNSUPPORTED","message":"The request is not valid HTTP/1.1"}]}\n'
+        response = web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A defect of the connection itself: again only its kind, see `handle_error`."""
+        error = kw.get("exc_info")
+        log.error("connection_defect", kind=type(error).__name__)
 
     def plain_socket(self) -> socket.socket | None:
         """Return the socket when bytes may be read from and written to it directly (no TLS in between)."""

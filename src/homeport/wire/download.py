@@ -12,6 +12,7 @@ import os
 import select
 import socket
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -59,14 +60,11 @@ async def send(
     assert isinstance(connection, Connection)
     plain, file = connection.plain_socket(), source.fileno()
     if plain is None or file is None or writer is None:
-        at, end = offset, offset + count
-        while at < end:
-            piece = await threads.run(lambda at=at: source.read(at, min(_CALL_BYTES * 4, end - at)))  # type: ignore[misc]
-            if not piece:
-                raise ConnectionError("The stored bytes ended early.")
-            await response.write(piece)
-            at += len(piece)
-        await response.write_eof()
+        try:
+            await _send_parsed(response, source, offset, count, threads)
+        except BaseException:
+            connection.force_close()  # the client counts on more bytes than it will get
+            raise
         return
     writer.send_headers()
     transport = connection.transport
@@ -85,6 +83,20 @@ async def send(
         raise
     finally:
         raw.close()
+    await response.write_eof()
+
+
+async def _send_parsed(
+    response: web.StreamResponse, source: Source, offset: int, count: int, threads: ByteThreads
+) -> None:
+    end = offset + count
+    while offset < end:
+        length = min(_CALL_BYTES * 4, end - offset)
+        piece = await threads.run(partial(source.read, offset, length))
+        if not piece:
+            raise ConnectionError("The stored bytes ended early.")
+        await response.write(piece)
+        offset += len(piece)
     await response.write_eof()
 
 

@@ -10,6 +10,8 @@ from datetime import datetime
 from aiohttp import web
 
 from homeport.kernel.errors import InvalidParameter, TooLarge
+from homeport.wire.connection import Connection
+from homeport.wire.pace import Pace
 
 
 def new_request_id() -> str:
@@ -65,8 +67,13 @@ class Exchange:
     @classmethod
     def of(cls, request: web.BaseRequest) -> Exchange:
         """Split the request target as it came, nothing decoded."""
-        raw_path, _, raw_query = request._message.path.partition("?")
-        return cls(request, raw_path, raw_query, request.headers.get("Host", ""))
+        target, host = request._message.path, request.headers.get("Host", "")
+        if not target.startswith("/") and target.lower().startswith(("http://", "https://")):
+            # Absolute form, RFC 9112 section 3.2.2: its authority counts, not the Host header's.
+            host, _, path = target.partition("://")[2].partition("/")
+            target = "/" + path
+        raw_path, _, raw_query = target.partition("?")
+        return cls(request, raw_path, raw_query, host)
 
     def context(self, region: str, now: datetime) -> Mapping[str, str | tuple[str, ...]]:
         """Return the condition keys that every request carries. IAM User Guide, global condition context keys.
@@ -76,7 +83,13 @@ class Exchange:
         return _Context(self.request, region, now)
 
     async def small_body(self, most: int) -> bytes:
-        """Return the whole body. Errors: TooLarge over `most` bytes (the connection then closes)."""
+        """Return the whole body.
+
+        Errors: TooLarge over `most` bytes (the connection then closes), RequestTimeout when it comes too slowly.
+        """
+        connection = self.request.protocol
+        if isinstance(connection, Connection):
+            connection.release()  # its beginning may have been held back as if it were a blob's
         length = self.request.content_length
         if length is not None and length > most:
             self.request.protocol.close()
@@ -84,8 +97,10 @@ class Exchange:
         if self.request.headers.get("Expect", "").lower() == "100-continue" and self.request.transport:
             self.request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         gathered = bytearray()
+        pace = Pace()
         try:
-            while piece := await self.request.content.readany():
+            while piece := await pace.wait(self.request.content.readany):
+                pace.came(len(piece))
                 gathered += piece
                 if len(gathered) > most:
                     self.request.protocol.close()

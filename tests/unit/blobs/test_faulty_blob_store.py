@@ -117,6 +117,25 @@ def test_a_short_write_leaves_half_of_the_bytes(action: str, error: type[BaseExc
         assert reader.read(0, 99) == b"before 01234"
 
 
+@pytest.mark.parametrize("action", ["short", "full", "unavailable", "unavailable-after"])
+def test_a_writer_that_failed_can_still_take_back_what_it_wrote(action: str) -> None:
+    inner = MemoryBlobStore()
+    store = faulty(f"write:3:{action}", inner)
+    key = new_storage_key()
+    with closing(store.writer(key, 0)) as writer:
+        writer.write([b"acknowledged"])
+
+    with closing(store.writer(key, 12)) as writer:
+        writer.write([b" and"])
+        with pytest.raises(HomeportError):
+            writer.write([b" refused"])
+        writer.cut(12)
+
+    with closing(inner.staged(key)) as reader:
+        assert reader.read(0, 99) == b"acknowledged"
+    assert inner._used == 12
+
+
 def test_a_writer_that_failed_takes_no_more() -> None:
     store = faulty("write:1:unavailable", MemoryBlobStore())
 
@@ -224,3 +243,20 @@ def test_memory_is_bounded_and_freed_by_discarding() -> None:
     for _ in range(3):  # an upload that starts over does not count twice
         with closing(store.writer(upload, 0)) as writer:
             writer.write([bytes(9)])
+
+
+@pytest.mark.parametrize("cut_first", [True, False])
+def test_memory_counts_right_when_an_upload_is_discarded_under_its_writer(cut_first: bool) -> None:
+    store = MemoryBlobStore(capacity_bytes=10)
+    key = new_storage_key()
+    with closing(store.writer(key, 0)) as writer:
+        writer.write([b"12345678"])
+
+    with closing(store.writer(key, 4)) as writer:
+        if cut_first:
+            writer.cut()
+        store.discard(key)
+        for _ in range(3):
+            writer.write([b"goes nowhere"])
+
+    assert store._used == 0

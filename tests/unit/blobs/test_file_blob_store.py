@@ -17,7 +17,7 @@ import pytest
 
 from homeport.blobs import file_handles, files, writeback
 from homeport.blobs.files import FileBlobStore
-from homeport.blobs.port import BlobDamaged, BlobMissing, StorageKey, new_storage_key
+from homeport.blobs.port import BlobBusy, BlobDamaged, BlobMissing, StorageKey, new_storage_key
 from homeport.kernel.errors import StorageFull, Unavailable
 
 
@@ -275,9 +275,28 @@ def test_a_full_disk_is_reported_as_full_and_leaves_the_upload_resumable(
         patch.undo()
         with pytest.raises(Unavailable):
             writer.write([b"more"])
+        writer.cut(12)
 
     assert "/secret" not in refused.value.message
     assert append(store, key, 12, b" later") == 18
+
+
+def test_a_tail_that_cannot_be_cut_keeps_the_upload_from_going_on_over_it(
+    store: FileBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_storage_key()
+    append(store, key, 0, b"acknowledged and a long tail")
+
+    with closing(store.writer(key, 12)) as writer, monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", failing(errno.EIO))
+        for use in (writer.cut, lambda: writer.write([b" later"])):
+            with pytest.raises(Unavailable, match="EIO") as refused:
+                use()
+            assert "/secret" not in refused.value.message
+
+    assert append(store, key, 12, b" later") == 18
+    with closing(store.staged(key)) as reader:
+        assert reader.read(0, 99) == b"acknowledged later"
 
 
 def test_a_failing_device_is_reported_without_a_path(
@@ -410,8 +429,9 @@ def test_two_stores_of_one_folder_share_uploads_but_not_a_writer(store: FileBlob
     with closing(FileBlobStore(root, reserve_bytes=0)) as other:
         with closing(store.writer(key, 0)) as writer:
             writer.write([b"first"])
-            with pytest.raises(Unavailable):
-                other.writer(key, 0)
+            for offset in (0, 5):
+                with pytest.raises(BlobBusy):
+                    other.writer(key, offset)
             with pytest.raises(Unavailable):
                 other.finish(key, 5)
         assert append(other, key, 5, b" second") == 12

@@ -103,28 +103,36 @@ class Registry:
         """Open an upload."""
         return self.run(uploads.start(self.db, self.clock.now(), self.place(repository, principal)))
 
-    def append(self, upload: Upload, *parts: bytes, small_part: bool = False) -> Upload:
-        """Send the next bytes of an upload and have them acknowledged."""
-        with self.uploads.receive(upload) as received:
-            try:
-                received.write(parts)
-                work = uploads.advance(self.db, self.clock.now(), received, small_part=small_part)
-                return self.run(work)
-            finally:
-                self.uploads.done(upload)
+    def append(
+        self, upload: Upload, *parts: bytes, small_part: bool = False, node: Uploads | None = None
+    ) -> Upload:
+        """Send the next bytes of an upload, through another node if given, and have them acknowledged."""
 
-    def finish(self, repository: Repository, upload: Upload, digest: Digest, last: bytes = b"") -> Blob:
-        """Send the last bytes of an upload and the digest of the whole."""
-        with self.uploads.receive(upload) as received:
-            try:
+        async def work() -> Upload:
+            async with (node or self.uploads).receive(self.db, upload) as received:
+                received.write(parts)
+                return await uploads.advance(self.db, self.clock.now(), received, small_part=small_part)
+
+        return self.run(work())
+
+    def finish(
+        self,
+        repository: Repository,
+        upload: Upload,
+        digest: Digest,
+        last: bytes = b"",
+        node: Uploads | None = None,
+    ) -> Blob:
+        """Send the last bytes of an upload, through another node if given, and the digest of the whole."""
+        through, place = node or self.uploads, self.place(repository, upload.principal)
+
+        async def work() -> Blob:
+            async with through.receive(self.db, upload) as received:
                 if last:
                     received.write([last])
-                place = self.place(repository, upload.principal)
-                return self.run(
-                    uploads.finish(self.db, self.uploads, self.clock.now(), place, received, digest)
-                )
-            finally:
-                self.uploads.done(upload)
+                return await uploads.finish(self.db, through, self.clock.now(), place, received, digest)
+
+        return self.run(work())
 
     def blob(self, repository: Repository, data: bytes) -> Blob:
         """Push a blob."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from homeport.blobs.port import StorageKey
+from homeport.blobs.memory import MemoryBlobWriter
+from homeport.blobs.port import BlobError, StorageKey
 from homeport.database import tables
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest, digest_of
@@ -46,6 +49,28 @@ def cancel(registry: Registry, upload: Upload) -> None:
 
 def sweep(registry: Registry) -> int:
     return registry.run(service.sweep(registry.db, registry.uploads, registry.clock.now()))
+
+
+def content(registry: Registry, upload: Upload) -> bytes:
+    """Everything that is stored for an open upload, acknowledged or not."""
+    with closing(registry.blobs.staged(upload.storage_key)) as reader:
+        return reader.read(0, reader.size)
+
+
+def send_and_die(registry: Registry, upload: Upload, data: bytes) -> None:
+    """Send bytes that are never acknowledged."""
+
+    async def work() -> None:
+        async with registry.uploads.receive(registry.db, upload) as received:
+            received.write([data])
+
+    registry.run(work())
+
+
+@pytest.fixture(params=["the same process", "another process"])
+def other(request: pytest.FixtureRequest, registry: Registry) -> Uploads:
+    """The process that a second request comes to; both have one store and one database."""
+    return registry.uploads if request.param == "the same process" else Uploads(registry.blobs)
 
 
 def nothing_is_left(registry: Registry) -> bool:
@@ -108,9 +133,7 @@ def test_an_upload_survives_a_restart_in_the_middle(registry: Registry) -> None:
 def test_bytes_that_came_without_being_acknowledged_do_not_count(registry: Registry) -> None:
     repository = registry.repository()
     upload = registry.append(registry.start(repository), DATA[:5])
-    with registry.uploads.receive(upload) as received:
-        received.write([b"lost in a crash"])
-    registry.uploads.done(upload)
+    send_and_die(registry, upload, b"lost in a crash")
 
     blob = registry.finish(repository, find(registry, repository, upload), digest_of(DATA), DATA[5:])
 
@@ -151,10 +174,13 @@ def test_bytes_beyond_the_limit_of_a_layer_are_refused_before_they_are_written(r
         with pytest.raises(TooLarge):
             limited.write([b"9"])
 
-    with registry.uploads.receive(upload) as received:
-        received.write([b"5678"])
-        assert (received.offset, received.size) == (8, 4)
-    assert registry.blobs.staged(upload.storage_key).read(0, 99) == b"12345678"
+    async def all_that_fits() -> tuple[int, int]:
+        async with registry.uploads.receive(registry.db, upload) as received:
+            received.write([b"5678"])
+            return received.offset, received.size
+
+    assert registry.run(all_that_fits()) == (8, 4)
+    assert content(registry, upload) == b"12345678"
 
 
 # Duplicates and mounts
@@ -179,7 +205,7 @@ def test_two_who_push_the_same_bytes_at_once_both_succeed(registry: Registry) ->
     digest = digest_of(DATA)
 
     async def push(repository: Repository, upload: Upload) -> Blob:
-        with registry.uploads.receive(upload) as received:
+        async with registry.uploads.receive(registry.db, upload) as received:
             received.write([DATA])
             place = registry.place(repository, upload.principal)
             now = registry.clock.now()
@@ -286,29 +312,139 @@ def test_no_upload_is_opened_in_a_repository_that_is_gone(registry: Registry) ->
 # Two requests, one upload
 
 
-def test_of_two_requests_to_one_upload_in_one_process_the_second_is_refused_at_once(
-    registry: Registry,
+@pytest.mark.parametrize("sent", [b"", DATA[:5]])
+def test_while_one_request_writes_to_an_upload_a_second_is_refused_at_once_and_changes_nothing(
+    registry: Registry, other: Uploads, sent: bytes
 ) -> None:
-    upload = registry.append(registry.start(registry.repository()), DATA[:5])
+    upload = registry.start(registry.repository())
+    if sent:
+        upload = registry.append(upload, sent)
 
-    with registry.uploads.receive(upload):
-        with pytest.raises(RangeInvalid) as refused:
-            registry.uploads.receive(upload)
-        assert refused.value.offset == 5
-    registry.uploads.done(upload)
+    async def overlapping() -> tuple[int, Upload]:
+        async with registry.uploads.receive(registry.db, upload) as first:
+            first.write([b"first"])
+            with pytest.raises(RangeInvalid) as refused:
+                async with other.receive(registry.db, upload):
+                    pytest.fail("two requests have the upload")
+            first.write([b" still"])
+            return refused.value.offset, await service.advance(registry.db, registry.clock.now(), first)
 
-    registry.append(upload, DATA[5:])
+    offset, acknowledged = registry.run(overlapping())
+
+    assert offset == upload.offset
+    assert content(registry, upload) == sent + b"first still"
+    acknowledged = registry.append(acknowledged, b" going", node=other)
+    assert content(registry, upload) == sent + b"first still going"
+    assert acknowledged.offset == len(sent + b"first still going")
 
 
-def test_of_two_nodes_that_advance_one_upload_the_slower_is_refused(registry: Registry) -> None:
+@pytest.mark.parametrize("sent", [b"", DATA[:5]])
+@pytest.mark.parametrize("step", ["append", "finish"])
+def test_a_request_that_looked_the_upload_up_before_another_advanced_it_is_refused_before_a_byte_changes(
+    registry: Registry, other: Uploads, sent: bytes, step: str
+) -> None:
     repository = registry.repository()
-    upload = registry.start(repository)
-    winner = registry.append(upload, DATA)
+    seen = registry.start(repository)
+    if sent:
+        seen = registry.append(seen, sent)
+    winner = registry.append(seen, DATA[len(sent) :])
+    send_and_die(registry, winner, b" and what no request acknowledged")
+    evil = b"evil" * 100
+    steps: dict[str, Callable[[], object]] = {
+        "append": lambda: registry.append(seen, evil, node=other),
+        "finish": lambda: registry.finish(repository, seen, digest_of(sent + evil), evil, node=other),
+    }
+
+    with pytest.raises(RangeInvalid) as refused:
+        steps[step]()
+
+    assert refused.value.offset == len(sent)
+    assert find(registry, repository, seen) == winner
+    assert content(registry, seen) == DATA + b" and what no request acknowledged"
+    assert registry.content(registry.finish(repository, winner, digest_of(DATA))) == DATA
+    assert nothing_is_left(registry)
+
+
+def test_a_request_that_looked_the_upload_up_before_an_empty_part_came_is_out_of_date_too(
+    registry: Registry, other: Uploads
+) -> None:
+    seen = registry.append(registry.start(registry.repository()), DATA)
+    winner = registry.append(seen)
 
     with pytest.raises(RangeInvalid):
-        registry.append(upload, b"the other half")
+        registry.append(seen, b"more", node=other)
 
-    assert find(registry, repository, upload) == winner
+    assert (winner.offset, winner.version) == (seen.offset, seen.version + 1)
+    assert content(registry, seen) == DATA
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("sent", [b"", DATA[:5]])
+@pytest.mark.parametrize("step", ["append", "finish"])
+def test_a_request_that_looked_the_upload_up_before_another_finished_it_finds_nothing_and_leaves_nothing(
+    registry: Registry, other: Uploads, known: bool, sent: bytes, step: str
+) -> None:
+    repository = registry.repository()
+    if known:  # then the bytes that were sent again are removed at once
+        registry.blob(repository, DATA)
+    seen = registry.start(repository)
+    if sent:
+        seen = registry.append(seen, sent)
+    blob = registry.finish(repository, seen, digest_of(DATA), DATA[len(sent) :])
+    steps: dict[str, Callable[[], object]] = {
+        "append": lambda: registry.append(seen, b"evil", node=other),
+        "finish": lambda: registry.finish(repository, seen, digest_of(b"evil"), b"evil", node=other),
+    }
+
+    with pytest.raises(UploadNotFound):
+        steps[step]()
+
+    assert nothing_is_left(registry)
+    kept = registry.run(service.blob(registry.db, repository, Digest(blob.digest)))
+    assert kept is not None
+    assert registry.content(kept) == DATA
+
+
+@pytest.mark.xfail(
+    reason="service.finish lets go of the upload before its bytes are finished", strict=True, raises=AssertionError
+)
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_no_other_process_can_put_bytes_under_a_digest_that_was_verified_for_others(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    repository = registry.repository()
+    upload = registry.start(repository)
+    close = MemoryBlobWriter.close
+
+    def close_and_be_overtaken(writer: MemoryBlobWriter) -> None:
+        """As soon as the upload is free, a request in another process writes as many bytes and is cut off."""
+        close(writer)
+        with contextlib.suppress(HomeportError, BlobError):
+            evil = registry.blobs.writer(upload.storage_key, 0)
+            evil.write([b"x" * len(DATA)])
+            close(evil)
+
+    monkeypatch.setattr(MemoryBlobWriter, "close", close_and_be_overtaken)
+
+    with contextlib.suppress(HomeportError):  # either is right: the bytes are refused, or they are the true ones
+        registry.finish(repository, upload, digest_of(DATA, algorithm), DATA)
+
+    stored = registry.run(service.blob(registry.db, repository, digest_of(DATA, algorithm)))
+    assert stored is None or registry.content(stored) == DATA
+
+
+def test_a_refused_request_does_not_keep_the_upload_from_the_next(registry: Registry, other: Uploads) -> None:
+    repository = registry.repository()
+    seen = registry.start(repository)
+    winner = registry.append(seen, DATA[:5])
+
+    for _ in range(2):
+        with pytest.raises(RangeInvalid):
+            registry.append(seen, b"late", node=other)
+
+    winner = registry.append(winner, DATA[5:9], node=other)
+    blob = registry.finish(repository, winner, digest_of(DATA), DATA[9:])
+    assert registry.content(blob) == DATA
 
 
 def test_the_slower_of_two_nodes_neither_finishes_nor_cancels_what_the_faster_one_changed(
@@ -316,13 +452,75 @@ def test_the_slower_of_two_nodes_neither_finishes_nor_cancels_what_the_faster_on
 ) -> None:
     repository = registry.repository()
     seen = registry.start(repository)
-    registry.append(seen, DATA)
+    winner = registry.append(seen, DATA)
 
-    with pytest.raises(HomeportError):
-        registry.finish(repository, seen, digest_of(b"x"), b"y")
+    with pytest.raises(RangeInvalid):
+        registry.finish(repository, seen, digest_of(b"y"), b"y")
     cancel(registry, seen)
 
-    assert find(registry, repository, seen).offset == len(DATA)
+    assert find(registry, repository, seen) == winner
+    assert content(registry, seen) == DATA
+
+
+def test_a_request_that_gives_back_after_it_let_go_touches_nothing_that_another_has_acknowledged_since(
+    registry: Registry,
+) -> None:
+    upload = registry.append(registry.start(registry.repository()), DATA[:5])
+    other = Uploads(registry.blobs)
+
+    async def overtaken() -> Upload:
+        async with registry.uploads.receive(registry.db, upload) as received:
+            received.write([b"cut off"])
+            received.close()
+            async with other.receive(registry.db, upload) as second:
+                second.write([DATA[5:]])
+                acknowledged = await service.advance(registry.db, registry.clock.now(), second)
+            received.give_back()
+            return acknowledged
+
+    assert registry.run(overtaken()).offset == len(DATA)
+    assert content(registry, upload) == DATA
+
+
+def test_a_refused_request_has_the_upload_to_itself_until_its_bytes_are_gone(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = registry.append(registry.start(registry.repository()), DATA[:5])
+    left: list[bytes] = []
+    close = MemoryBlobWriter.close
+
+    def look_and_close(writer: MemoryBlobWriter) -> None:
+        left.append(content(registry, upload))
+        close(writer)
+
+    async def refused() -> None:
+        async with registry.uploads.receive(registry.db, upload) as received:
+            received.write([b"a body that was cut off"])
+            monkeypatch.setattr(MemoryBlobWriter, "close", look_and_close)
+            received.give_back()
+
+    registry.run(refused())
+
+    assert set(left) == {DATA[:5]}
+
+
+def test_a_request_that_gives_back_what_it_received_takes_no_room_and_the_upload_goes_on(
+    registry: Registry,
+) -> None:
+    repository = registry.repository()
+    upload = registry.append(registry.start(repository), DATA[:5])
+
+    async def given_back() -> tuple[int, int]:
+        async with registry.uploads.receive(registry.db, upload) as received:
+            received.write([b"a body that ", b"was cut off"])
+            received.give_back()
+            return received.offset, received.size
+
+    assert registry.run(given_back()) == (5, 0)
+    assert content(registry, upload) == DATA[:5]
+    assert find(registry, repository, upload) == upload
+    assert registry.content(registry.finish(repository, upload, digest_of(DATA), DATA[5:])) == DATA
+    assert nothing_is_left(registry)
 
 
 # Cancel
@@ -349,29 +547,48 @@ def test_an_upload_cancelled_while_it_is_being_finished_is_not_found_and_leaves_
     upload = registry.start(repository)
     if sent:
         upload = registry.append(upload, sent)
-    received = registry.uploads.receive(upload)
-    received.write([DATA[len(sent) :]])
+    db, now, digest = registry.db, registry.clock.now(), digest_of(DATA, algorithm)
 
-    cancel(registry, upload)
+    async def cancelled_meanwhile() -> None:
+        async with registry.uploads.receive(db, upload) as received:
+            received.write([DATA[len(sent) :]])
+            await service.cancel(db, registry.uploads, now, upload)
+            await service.finish(db, registry.uploads, now, registry.place(repository), received, digest)
+
     with pytest.raises(UploadNotFound):
-        registry.run(
-            service.finish(
-                registry.db,
-                registry.uploads,
-                registry.clock.now(),
-                registry.place(repository),
-                received,
-                digest_of(DATA, algorithm),
-            )
-        )
+        registry.run(cancelled_meanwhile())
 
+    assert nothing_is_left(registry)
+
+
+@pytest.mark.parametrize("sent", [b"", DATA[:5]])
+def test_an_upload_cancelled_while_bytes_come_acknowledges_none_of_them_and_leaves_nothing(
+    registry: Registry, other: Uploads, sent: bytes
+) -> None:
+    upload = registry.start(registry.repository())
+    if sent:
+        upload = registry.append(upload, sent)
+    db, now = registry.db, registry.clock.now()
+
+    async def cancelled_meanwhile() -> None:
+        async with registry.uploads.receive(db, upload) as received:
+            received.write([b"before"])
+            await service.cancel(db, other, now, upload)
+            received.write([b" and after"])
+            await service.advance(db, now, received)
+
+    with pytest.raises(RangeInvalid):
+        registry.run(cancelled_meanwhile())
+
+    assert registry.blobs.keys() == set()
+    sweep(registry)
     assert nothing_is_left(registry)
 
 
 @pytest.mark.parametrize("sent", [b"", DATA[:5]])
 @pytest.mark.parametrize("step", ["append", "finish"])
 def test_an_upload_cancelled_before_the_next_bytes_come_is_refused_and_leaves_nothing(
-    registry: Registry, sent: bytes, step: str
+    registry: Registry, other: Uploads, sent: bytes, step: str
 ) -> None:
     repository = registry.repository()
     upload = registry.start(repository)
@@ -379,15 +596,14 @@ def test_an_upload_cancelled_before_the_next_bytes_come_is_refused_and_leaves_no
         upload = registry.append(upload, sent)
     rest = DATA[len(sent) :]
     steps: dict[str, Callable[[], object]] = {
-        "append": lambda: registry.append(upload, rest),
-        "finish": lambda: registry.finish(repository, upload, digest_of(DATA), rest),
+        "append": lambda: registry.append(upload, rest, node=other),
+        "finish": lambda: registry.finish(repository, upload, digest_of(DATA), rest, node=other),
     }
     cancel(registry, upload)  # after this request has read the row
 
-    with pytest.raises(HomeportError):
+    with pytest.raises(UploadNotFound):
         steps[step]()
 
-    sweep(registry)
     assert nothing_is_left(registry)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from homeport.wire import body
+from homeport.wire import pace
 from tests.unit.wire.loopback import UPLOAD, Client, Loopback, chunked, told, upload_head
 
 PING = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -259,7 +259,7 @@ def test_a_refusal_in_the_middle_of_a_body_reaches_the_client_before_the_connect
 def test_a_body_that_stalls_is_answered_and_the_connection_closes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body, "BODY_WINDOW_SECONDS", 0.2)
+    monkeypatch.setattr(pace, "BODY_WINDOW_SECONDS", 0.2)
 
     async def scenario() -> None:
         async with Loopback(tmp_path).serving() as server:
@@ -282,7 +282,8 @@ def test_a_body_that_stalls_is_answered_and_the_connection_closes(
 def test_a_slow_body_that_keeps_coming_is_not_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body, "BODY_WINDOW_SECONDS", 0.3)
+    monkeypatch.setattr(pace, "BODY_WINDOW_SECONDS", 0.3)
+    monkeypatch.setattr(pace, "BODY_MIN_BYTES_PER_WINDOW", 1)
 
     async def scenario() -> None:
         async with Loopback(tmp_path).serving() as server:
@@ -293,6 +294,24 @@ def test_a_slow_body_that_keeps_coming_is_not_cut_off(
                 await client.send(bytes([byte]))
 
             assert (await client.answer()).body == told(b"12345678")
+
+    asyncio.run(scenario())
+
+
+def test_a_body_that_trickles_below_the_minimum_rate_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "BODY_WINDOW_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        async with Loopback(tmp_path).serving() as server:
+            client = await server.client()
+            await client.send(upload_head("Content-Length: 100000"))
+            for _ in range(4):
+                await asyncio.sleep(0.05)
+                await client.send(b"x")
+
+            assert (await client.answer()).status == 408
 
     asyncio.run(scenario())
 

@@ -18,6 +18,7 @@ from homeport.kernel.errors import (
     LimitExceeded,
     RangeInvalid,
     TooLarge,
+    UploadNotFound,
 )
 from homeport.repositories.model import Repository
 from homeport.uploads import service as uploads
@@ -90,20 +91,15 @@ async def upload_layer_part(call: Call) -> Answer:
     if upload.parts >= limits.LAYER_PARTS:
         raise LimitExceeded(f"An upload can have at most {limits.LAYER_PARTS} layer parts")
     try:
-        received = call.region.uploads.receive(upload)
-    except RangeInvalid:
-        raise _not_next(repository, upload) from None
-    try:
-        with received:
+        async with call.region.uploads.receive(call.region.db, upload) as received:
             await call.region.threads.run(lambda: received.write([part]))
             small = len(part) < limits.LAYER_PART_MIN_BYTES
             await uploads.advance(call.region.db, call.now, received, small_part=small)
     except RangeInvalid:
         raise _not_next(repository, upload) from None
     except TooLarge as error:
+        await uploads.cancel(call.region.db, call.region.uploads, call.now, upload)
         raise LimitExceeded(error.message) from error
-    finally:
-        call.region.uploads.done(upload)
     return {
         "registryId": repository.account,
         "repositoryName": repository.name,
@@ -128,11 +124,19 @@ async def complete_layer_upload(call: Call) -> Answer:
     digests = call.params["layerDigests"]
     digest = _digest(digests[0], "layerDigests")
     place = _place(call, repository)
-    upload = await uploads.find(call.region.db, place, call.params["uploadId"])
+    try:
+        upload = await uploads.find(call.region.db, place, call.params["uploadId"])
+    except UploadNotFound:
+        # The answer to an earlier call may have been lost on its way: then the layer is there.
+        if await uploads.blob(call.region.db, repository, digest) is not None:
+            raise uploads.layer_exists(place, digest) from None
+        raise
     try:
         await uploads.finish_parts(call.region.db, call.region.uploads, call.now, place, upload, digest)
     except DigestInvalid as error:
         raise InvalidLayer(error.message) from error
+    except RangeInvalid:
+        raise _not_next(repository, upload) from None
     return {
         "registryId": repository.account,
         "repositoryName": repository.name,
