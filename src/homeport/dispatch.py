@@ -48,6 +48,7 @@ class Dispatch:
         status = _CLIENT_LEFT
         try:
             response = await self._route(exchange)
+            _release(request)
             if self.draining or not request.content.is_eof():
                 response.force_close()  # also where an answer came before the end of a body
             status = response.status
@@ -59,9 +60,7 @@ class Dispatch:
             log.exception("defect", id=exchange.request_id, path=exchange.raw_path, front=exchange.front)
             return _defect(exchange)
         finally:
-            connection = request.protocol
-            if isinstance(connection, Connection):
-                connection.release()
+            _release(request)
             self._active -= 1
             if self.draining and not self._active:
                 self._idle.set()
@@ -109,6 +108,12 @@ class Dispatch:
             remote=request.remote,
             agent=request.headers.get("User-Agent", "")[:200],
         )
+
+
+def _release(request: web.BaseRequest) -> None:
+    """Let the parser have a body that no handler took."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.release()
 
 
 def complete_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -172,7 +172,8 @@ class Background:
                 seen = len(self._lines)
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._open_streams:
-                    reason = f"{seconds} s passed" if left <= 0 else f"it ended ({self._process.poll()})"
+                    # Its streams close a moment before it can be waited for.
+                    reason = f"{seconds} s passed" if left <= 0 else f"it ended ({self._process.wait(10)})"
                     raise ProgramFailed(f"{reason} without {what}\n{self._story()}")
                 self._changed.wait(left)
 

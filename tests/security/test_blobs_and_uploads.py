@@ -448,7 +448,7 @@ class _Wire:
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "parsed"])
 def test_b12_a_client_that_sends_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
-    monkeypatch.setattr(wire_pace, "BODY_WINDOW_SECONDS", 0.3)
+    monkeypatch.setattr(wire_pace, "BODY_WINDOW_SECONDS", 0.6)
     # Only addresses of uploads are read from the socket; any other body goes through the parser.
     path = "/v2/a/blobs/uploads/1" if framing != "parsed" else "/elsewhere"
     headers = {"Transfer-Encoding": "chunked"} if framing == "chunked" else {"Content-Length": "1000"}

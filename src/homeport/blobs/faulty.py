@@ -151,6 +151,9 @@ class FaultyBlobWriter:
     def cut(self, offset: int | None = None) -> None:
         self._inner.cut(offset)
 
+    def finish(self, size: int) -> None:
+        self._plan.around("finish", lambda: self._inner.finish(size))
+
     def write(self, parts: Sequence[memoryview | bytes]) -> int:
         if self._failed:
             raise Unavailable("An earlier write of this upload failed; continue from its last offset")

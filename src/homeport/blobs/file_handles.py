@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from homeport.blobs import writeback
@@ -97,7 +97,16 @@ def lock_staged(key: StorageKey, folder: int, descriptor: int, action: str) -> i
 class FileBlobWriter:
     """The `BlobWriter` of a staged file; see the port."""
 
-    def __init__(self, descriptor: int, offset: int, size: int, writeback_bytes: int) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        offset: int,
+        size: int,
+        writeback_bytes: int,
+        finish: Callable[[int, int], None],
+    ) -> None:
+        """`finish` is the store's, given the size and the locked descriptor."""
+        self._finish = finish
         self._descriptor = descriptor
         self._offset = offset
         self._has_tail = size > offset
@@ -154,6 +163,12 @@ class FileBlobWriter:
         if self._writeback_bytes and fresh >= self._writeback_bytes:
             writeback.start(self._descriptor, self._handed_over, fresh)
             self._handed_over = self._offset
+
+    def finish(self, size: int) -> None:
+        if self._descriptor < 0:
+            raise ValueError("the writer is closed")
+        self._finish(size, self._descriptor)
+        self.close()
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

@@ -13,6 +13,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from homeport.blobs.file_handles import (
@@ -139,7 +140,7 @@ class FileBlobStore:
             except BaseException:
                 os.close(descriptor)
                 raise
-        return FileBlobWriter(descriptor, offset, size, self.writeback_bytes)
+        return FileBlobWriter(descriptor, offset, size, self.writeback_bytes, partial(self.finish_held, key))
 
     @staticmethod
     def _refuse_finished(key: StorageKey, folder: int) -> None:
@@ -179,24 +180,37 @@ class FileBlobStore:
             self._flush(data)
 
     def _promote(self, key: StorageKey, size: int, staging: int, data: int) -> None:
-        """Staged to finished: flush the file, rename it, flush its new folder."""
         descriptor, _ = open_ours(key, staging, os.O_RDWR, "finish the blob")
         try:
             found = lock_staged(key, staging, descriptor, "finish the blob")
-            if found != size:
-                raise BlobDamaged(f"{key} has {found} bytes staged, not {size}")
-            with self._gone_unless_flushed(key, staging):
-                self._flush(descriptor)
-            try:
-                os.rename(key.name, key.name, src_dir_fd=staging, dst_dir_fd=data)
-            except FileNotFoundError:  # discarded meanwhile
-                raise BlobMissing(key) from None
-            except OSError as error:
-                raise refusal(error, "finish the blob") from error
-            with self._gone_unless_flushed(key, data):
-                self._flush(data)
+            self._promote_held(key, size, found, descriptor, staging, data)
         finally:
             os.close(descriptor)
+
+    def finish_held(self, key: StorageKey, size: int, descriptor: int) -> None:
+        """`finish` for the writer that has the staged file open and locked as `descriptor`."""
+        self._refuse_after_failed_flush()
+        with self._shard(self._staging, key) as staging, self._shard(self._data, key) as data:
+            with refusing("finish the blob"):
+                found = os.fstat(descriptor).st_size
+            self._promote_held(key, size, found, descriptor, staging, data)
+
+    def _promote_held(
+        self, key: StorageKey, size: int, found: int, descriptor: int, staging: int, data: int
+    ) -> None:
+        """Staged to finished: flush the file, rename it, flush its new folder."""
+        if found != size:
+            raise BlobDamaged(f"{key} has {found} bytes staged, not {size}")
+        with self._gone_unless_flushed(key, staging):
+            self._flush(descriptor)
+        try:
+            os.rename(key.name, key.name, src_dir_fd=staging, dst_dir_fd=data)
+        except FileNotFoundError:  # discarded meanwhile
+            raise BlobMissing(key) from None
+        except OSError as error:
+            raise refusal(error, "finish the blob") from error
+        with self._gone_unless_flushed(key, data):
+            self._flush(data)
 
     @staticmethod
     def _is_finished(key: StorageKey, data: int, size: int) -> bool:

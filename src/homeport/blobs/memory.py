@@ -27,8 +27,9 @@ class _Object:
 class MemoryBlobWriter:
     """The `BlobWriter` of a staged object in memory; see the port."""
 
-    def __init__(self, store: MemoryBlobStore, item: _Object, offset: int) -> None:
+    def __init__(self, store: MemoryBlobStore, key: StorageKey, item: _Object, offset: int) -> None:
         self._store = store
+        self._key = key
         self._item = item
         self._offset = offset
         self._closed = False
@@ -61,6 +62,12 @@ class MemoryBlobWriter:
             raise
         self._offset += total
         return total
+
+    def finish(self, size: int) -> None:
+        if self._closed:
+            raise ValueError("the writer is closed")
+        self._store._finish_held(self._key, self._item, size)
+        self.close()
 
     def close(self) -> None:
         if not self._closed:
@@ -138,7 +145,7 @@ class MemoryBlobStore:
             if size < offset:
                 raise BlobDamaged(f"{key} has {size} bytes staged, {offset} were acknowledged")
             item.writing = True
-            return MemoryBlobWriter(self, item, offset)
+            return MemoryBlobWriter(self, key, item, offset)
 
     def _cut(self, item: _Object, offset: int) -> None:
         with self._lock:
@@ -169,10 +176,19 @@ class MemoryBlobStore:
                 raise BlobMissing(key)
             if item.writing:
                 raise Unavailable("Another request is still writing to this upload; try again")
-            if len(item.content) != size:
-                raise BlobDamaged(f"{key} has {len(item.content)} bytes, not {size}")
-            self._finished[key] = item
-            self._staged.pop(key, None)
+            self._promote(key, item, size)
+
+    def _finish_held(self, key: StorageKey, item: _Object, size: int) -> None:
+        with self._lock:
+            if self._staged.get(key) is not item:
+                raise BlobMissing(key)
+            self._promote(key, item, size)
+
+    def _promote(self, key: StorageKey, item: _Object, size: int) -> None:
+        if len(item.content) != size:
+            raise BlobDamaged(f"{key} has {len(item.content)} bytes, not {size}")
+        self._finished[key] = item
+        self._staged.pop(key, None)
 
     def discard(self, key: StorageKey) -> None:
         key = StorageKey(key)

@@ -71,7 +71,7 @@ class BlobFinished(BlobError):
 
 
 class BlobWriter(Protocol):
-    """Appends to one staged object. Used by one thread at a time; close it before `finish`."""
+    """Appends to one staged object, and has it to itself. Used by one thread at a time."""
 
     @property
     def offset(self) -> int:
@@ -95,6 +95,13 @@ class BlobWriter(Protocol):
         The bytes are readable through `staged` afterwards, but durable only after `finish`. On any error
         an unknown share of them was written and this writer takes no more: open another one at the last
         acknowledged offset. Raises StorageFull, Unavailable; ValueError once closed.
+        """
+        ...
+
+    def finish(self, size: int) -> None:
+        """`BlobStore.finish` without letting go in between, then `close`.
+
+        What was verified under this writer is what becomes durable: nobody can write to the object meanwhile.
         """
         ...
 

@@ -26,6 +26,8 @@ class _Replay:
     """
 
     def __init__(self, blobs: BlobStore, key: StorageKey, offset: int) -> None:
+        self._blobs = blobs
+        self._key = key
         self._reader = blobs.reader(key)
         self.offset = offset
 
@@ -39,6 +41,10 @@ class _Replay:
                 raise DigestInvalid("This upload was finished before, with other bytes; begin a new upload")
             self.offset += len(part)
         return self.offset - before
+
+    def finish(self, size: int) -> None:
+        self._blobs.finish(self._key, size)
+        self.close()
 
     def close(self) -> None:
         self._reader.close()
@@ -67,7 +73,7 @@ class Receiving:
         self.upload = upload
         self.offset = upload.offset
         self._hashes = hashes
-        self._hash: Hash | None = hashes.take(upload.id, upload.offset)
+        self._hash: Hash | None = None
         self._limit = limit
         self._writer = _writer(blobs, upload)
         self._closed = False
@@ -75,6 +81,7 @@ class Receiving:
     def begin(self) -> None:
         """Nobody else changed the upload, so what lies beyond its offset is no-one's: cut it. Errors: Unavailable."""
         self._writer.cut()
+        self._hash = self._hashes.take(self.upload.id, self.upload.offset)
 
     @property
     def size(self) -> int:
@@ -117,6 +124,10 @@ class Receiving:
         """Keep the running hash for the request that continues here."""
         if self._hash is not None:
             self._hashes.keep(self.upload.id, self.offset, self._hash)
+
+    def finish(self) -> None:
+        """Make all bytes durable and let go. Blocking. Errors: BlobError, StorageFull, Unavailable."""
+        self._writer.finish(self.offset)
 
     def close(self) -> None:
         """Let go of the stored object, which others may use from now on."""

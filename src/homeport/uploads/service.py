@@ -155,7 +155,6 @@ async def finish(
     """
     upload, size = received.upload, received.offset
     loop = asyncio.get_running_loop()
-    received.close()
     try:
         known = received.sha256() if digest.algorithm == "sha256" else None
         if known is not None:
@@ -167,7 +166,7 @@ async def finish(
         if found != digest:
             await cancel(db, uploads, now, upload)
             raise DigestInvalid(f"The uploaded bytes have the digest {found}, not {digest}")
-        await loop.run_in_executor(None, uploads.blobs.finish, upload.storage_key, size)
+        await loop.run_in_executor(None, received.finish)
     except BlobError as error:
         raise lost(upload) from error
 
