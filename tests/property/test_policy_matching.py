@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeport.access.conditions import Glob, tokens_of
 from homeport.access.evaluate import Ask, Caller, CallerKind, evaluate
+from homeport.access.patterns import Glob, tokens_of
 from homeport.access.policies import (
     Policy,
     parse_identity_policy,

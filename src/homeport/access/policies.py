@@ -16,16 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from homeport.access.conditions import (
-    Absence,
-    Condition,
-    Facts,
-    Patterns,
-    PolicyFault,
-    Variable,
-    compile_condition,
-    tokens_of,
-)
+from homeport.access.conditions import Absence, Condition, compile_condition
+from homeport.access.context_keys import PolicyFault
+from homeport.access.patterns import Facts, Patterns, Variable, tokens_of
 from homeport.kernel.errors import InvalidParameter
 from homeport.kernel.limits import POLICY_CHARS
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from homeport.access.conditions import Glob, compile_condition, tokens_of
+from homeport.access.conditions import compile_condition
+from homeport.access.patterns import Glob, tokens_of
 from homeport.access.policies import (
     compiled_identity_policy,
     compiled_repository_policy,
