@@ -103,7 +103,7 @@ class _RememberingQueries(_Queries):
         self._bytes = 0
 
     async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
-        key = (statement, True, *values.values())
+        key = (statement, True, *values.items())
         known = self._recall(key)
         if known is None:
             known = await super().all(statement, **values)
@@ -111,7 +111,7 @@ class _RememberingQueries(_Queries):
         return list(known)
 
     async def first(self, statement: Statement, /, **values: Any) -> Row | None:
-        key = (statement, False, *values.values())
+        key = (statement, False, *values.items())
         known = self._recall(key)
         if known is None:
             row = await super().first(statement, **values)

@@ -54,6 +54,21 @@ def test_a_connection_that_writes_has_the_settings_that_durability_needs(
     connection.close()
 
 
+def test_a_remembered_answer_belongs_to_its_values_by_name_whatever_their_order(tmp_path: Path) -> None:
+    find = Statement(
+        select(account.c.id).where(account.c.id == bindparam("id"), account.c.name == bindparam("name"))
+    )
+
+    async def scenario(db: SqliteDatabase) -> None:
+        await db.write(adding("x", size=1))
+        await db.write(adding("y", size=1))
+
+        assert await db.first(find, id="y", name="x") == ("y",)
+        assert await db.first(find, name="y", id="x") is None
+
+    using(tmp_path, scenario)
+
+
 def test_the_library_has_the_fix_for_the_wal_reset_bug() -> None:
     assert apsw.SQLITE_VERSION_NUMBER >= 3051003
     assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= (3, 51, 3)
