@@ -14,6 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from homeport.kernel.clock import SystemClock
 
 _CLOCK = SystemClock()
+_quoted = (
+    json.encoder.encode_basestring_ascii
+)  # a text as JSON; a whole `dumps` for each line costs four times as much
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter(
     "homeport_requests_total", "Requests answered.", ("front", "operation", "status"), registry=REGISTRY
@@ -94,8 +97,8 @@ class RequestLog:
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[str, Histogram] = {}
 
-    def write(self, front: str, operation: str, status: int, seconds: float, **fields: Any) -> None:
-        """Record one answered request; `fields` go to the log only."""
+    def write(self, front: str, operation: str, status: int, seconds: float, **fields: str | None) -> None:
+        """Record one answered request; `front` and `operation` are our own words, `fields` go to the log only."""
         key = (front, operation, status)
         counter = self._counters.get(key)
         if counter is None:
@@ -107,17 +110,13 @@ class RequestLog:
         if not _json_lines:
             log.info("request", front=front, operation=operation, status=status, ms=ms, **fields)
             return
-        line = {
-            "event": "request",
-            "level": "info",
-            "timestamp": _CLOCK.now().isoformat(),
-            "front": front,
-            "operation": operation,
-            "status": status,
-            "ms": ms,
-            **fields,
-        }
-        self._lines.append(json.dumps(line))
+        more = "".join(
+            f', "{name}": {"null" if value is None else _quoted(value)}' for name, value in fields.items()
+        )
+        self._lines.append(
+            f'{{"event": "request", "level": "info", "timestamp": "{_CLOCK.now().isoformat()}", '
+            f'"front": "{front}", "operation": "{operation}", "status": {status}, "ms": {ms}{more}}}'
+        )
         if len(self._lines) == 1:
             # Requests that are answered in one turn of the event loop share one write.
             asyncio.get_running_loop().call_soon(self._flush)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -27,6 +28,7 @@ _PRIVATE = "private, max-age=0, must-revalidate"
 _ANY = re.compile(r"(?:^|[\s,])(?:\*/\*|application/\*)")
 
 
+@lru_cache(maxsize=4096)  # only what is well formed is kept, so at most 135 characters each
 def _reference(text: str) -> Digest | Tag:
     """A reference with a colon is a digest, anything else a tag."""
     return Digest(text) if ":" in text else Tag(text)
