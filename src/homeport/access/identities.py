@@ -155,9 +155,6 @@ class Principal:
         return self.caller.arn
 
 
-ANONYMOUS = Principal(Caller("", "anonymous", "anonymous", "anonymous"), "", ())
-
-
 @dataclass(frozen=True, slots=True)
 class AccessKey:
     """A stored access key with its secret opened, for verifying a signature."""

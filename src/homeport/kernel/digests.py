@@ -12,8 +12,6 @@ from homeport.kernel.errors import DigestInvalid
 
 _FORM = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
-ALGORITHMS = ("sha256", "sha512")
-
 
 class Digest(str):
     """A digest that is certainly well formed: `sha256:<64 hex>` or `sha512:<128 hex>`, lower case."""
