@@ -6,14 +6,12 @@ older and lacks the WAL-reset fix), so the revisions are rendered to SQL and run
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 from pathlib import Path
 
 import apsw
 
-from homeport.database.sqlite import connect
+from homeport.database.sqlite import connect, turn
 from homeport.kernel.errors import Unavailable
 
 HEAD = "0001"
@@ -26,17 +24,15 @@ def migrate_sqlite(path: Path) -> str | None:
     Errors: Unavailable when the database belongs to a newer program.
     """
     connection = connect(path)
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = _revision(connection)
-        if found != HEAD:
-            with connection:
-                connection.execute(_upgrade_sql(found))
-        return found
-    finally:
-        os.close(lock)
-        connection.close()
+    with turn(path):
+        try:
+            found = _revision(connection)
+            if found != HEAD:
+                with connection:
+                    connection.execute(_upgrade_sql(found))
+        finally:
+            connection.close()
+    return found
 
 
 def _revision(connection: apsw.Connection) -> str | None:

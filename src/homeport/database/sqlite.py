@@ -13,7 +13,7 @@ import fcntl
 import os
 import queue
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,28 +28,52 @@ _REMEMBERED_BYTES = 8 * 1024 * 1024  # of answers, per process
 _GROUP = 128  # writes that share one fsync at most: bounds how long the first waits for the last
 
 
+def lock_file(path: Path) -> int:
+    """Open the file whose flock the programs that use the database at `path` take turns by."""
+    return os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+@contextlib.contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Hold the lock of the database at `path` meanwhile, on a file of its own."""
+    lock = lock_file(path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
     """Open the database file with the settings that durability rests on.
 
+    Opening and closing change the journal, and SQLite does not wait for another program that does so at the same
+    moment, whatever its busy timeout: both happen in a turn.
+
     Errors: Unavailable when the file cannot be opened.
     """
-    flags = apsw.SQLITE_OPEN_READWRITE | (0 if readonly else apsw.SQLITE_OPEN_CREATE)
     try:
-        connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
-        connection.set_busy_timeout(10_000)
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-            "cache_size=-16000",
-            "journal_size_limit=67108864",
-        ):
-            connection.pragma(*pragma.split("=", 1))
-        if readonly:
-            connection.pragma("query_only", "ON")
-    except apsw.Error as error:
+        with turn(path):
+            return _connect(path, readonly)
+    except (apsw.Error, OSError) as error:
         raise Unavailable(f"The metadata database cannot be opened: {error}") from error
+
+
+def _connect(path: Path, readonly: bool) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | (0 if readonly else apsw.SQLITE_OPEN_CREATE)
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=256)
+    connection.set_busy_timeout(10_000)
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-16000",
+        "journal_size_limit=67108864",
+    ):
+        connection.pragma(*pragma.split("=", 1))
+    if readonly:
+        connection.pragma("query_only", "ON")
     return connection
 
 
@@ -172,11 +196,10 @@ class SqliteDatabase(_RememberingQueries):
 
     def __init__(self, path: Path) -> None:
         """Open `path` for reading and start the writer. Errors: Unavailable."""
+        self._path = path
         self._writer_connection = connect(path)
         super().__init__(connect(path, readonly=True), Generation(path.with_suffix(".generation")))
-        self._lock_file = os.open(
-            path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        self._lock_file = lock_file(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_groups, name="sqlite-writer", daemon=True)
         self._thread.start()
@@ -200,8 +223,9 @@ class SqliteDatabase(_RememberingQueries):
         self._closed = True
         self._jobs.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-        self._connection.close()
-        self._writer_connection.close()
+        with turn(self._path):
+            self._connection.close()
+            self._writer_connection.close()
         self._generation.close()
         os.close(self._lock_file)
 
