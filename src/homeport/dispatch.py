@@ -13,7 +13,8 @@ from homeport.aws.server import AwsFront
 from homeport.kernel.errors import HomeportError
 from homeport.oci.server import OciFront
 from homeport.region import Region
-from homeport.telemetry import ACTIVE, RequestLog, log
+from homeport.telemetry import ACTIVE, Answered, RequestLog, log
+from homeport.wire.answer import Answer
 from homeport.wire.connection import Connection
 from homeport.wire.exchange import Exchange
 
@@ -81,7 +82,7 @@ class Dispatch:
             404, {"message": "There is nothing at this path. The registry is at /v2/, the API at POST /."}
         )
 
-    async def _health(self, path: str) -> web.Response:
+    async def _health(self, path: str) -> Answer:
         """/healthz: the process runs. /readyz: it could store a push now, and is not about to stop."""
         if path == "/healthz":
             return _json(200, {"status": "ok"})
@@ -97,16 +98,18 @@ class Dispatch:
     def _record(self, exchange: Exchange, status: int, seconds: float) -> None:
         request = exchange.request
         self._log.write(
-            exchange.front,
-            _label(exchange.operation),
-            status,
-            seconds,
-            id=exchange.request_id,
-            method=request.method,
-            path=_path_for_log(exchange.raw_path),
-            principal=exchange.principal,
-            remote=request.remote,
-            agent=request.headers.get("User-Agent", "")[:200],
+            Answered(
+                exchange.front,
+                _label(exchange.operation),
+                status,
+                seconds,
+                exchange.request_id,
+                request.method,
+                _path_for_log(exchange.raw_path),
+                exchange.principal,
+                request.remote or "-",
+                request.headers.get("User-Agent", "")[:200],
+            )
         )
 
 
@@ -139,21 +142,17 @@ def _path_for_log(path: str) -> str:
     return "/layers/..." if path.startswith("/layers/") else path[:512]
 
 
-def _json(status: int, body: dict[str, str]) -> web.Response:
-    return web.Response(
-        status=status, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-    )
+def _json(status: int, body: dict[str, str]) -> Answer:
+    return Answer(status=status, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
 
 
-def _defect(exchange: Exchange) -> web.Response:
+def _defect(exchange: Exchange) -> Answer:
     """A defect of ours: the request id is all that a client needs to know about it."""
     message = f"Internal error; the operator finds it in the log under the id {exchange.request_id}"
     if exchange.front == "sts":
         text = error_xml("InternalFailure", message, exchange.request_id, sender=False)
-        return web.Response(status=500, body=text, headers={"Content-Type": "text/xml"})
+        return Answer(status=500, body=text, headers={"Content-Type": "text/xml"})
     if exchange.front == "aws":
         return _json(500, {"__type": "ServerException", "message": message})
     body = {"errors": [{"code": "UNKNOWN", "message": message}]}
-    return web.Response(
-        status=500, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-    )
+    return Answer(status=500, body=json.dumps(body).encode(), headers={"Content-Type": "application/json"})

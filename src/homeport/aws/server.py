@@ -36,6 +36,7 @@ from homeport.kernel.errors import (
     UnsupportedOperation,
 )
 from homeport.region import Region
+from homeport.wire.answer import Answer
 from homeport.wire.exchange import Exchange
 
 _JSON = "application/x-amz-json-1.1"
@@ -68,7 +69,7 @@ class AwsFront:
         exchange.front = "sts"
         return await self._query(exchange)
 
-    async def _json(self, exchange: Exchange, target: list[str]) -> web.Response:
+    async def _json(self, exchange: Exchange, target: list[str]) -> Answer:
         model: OperationModel | None = None
         try:
             if len(target) > 1:
@@ -125,7 +126,7 @@ class AwsFront:
             raise UnsupportedOperation(f"{service.name}:{model.name} is not supported by this registry yet")
         return await handler(call)
 
-    async def _query(self, exchange: Exchange) -> web.Response:
+    async def _query(self, exchange: Exchange) -> Answer:
         try:
             body = await exchange.small_body(_SMALL_BODY_BYTES)
             # A presigned address has its parameters in the query, whichever method it is made for.
@@ -156,11 +157,11 @@ class AwsFront:
             )
 
     @staticmethod
-    def _answer(exchange: Exchange, status: int, body: bytes, kind: str | None = None) -> web.Response:
+    def _answer(exchange: Exchange, status: int, body: bytes, kind: str | None = None) -> Answer:
         headers = {"Content-Type": _JSON}
         if kind is not None:
             headers["x-amzn-ErrorType"] = kind
-        return web.Response(status=status, body=body, headers=headers)
+        return Answer(status=status, body=body, headers=headers)
 
 
 async def _require(call: Call) -> None:
@@ -177,8 +178,8 @@ async def _require(call: Call) -> None:
         call.require_repositories()
 
 
-def _xml(status: int, body: bytes) -> web.Response:
-    return web.Response(status=status, body=body, headers={"Content-Type": "text/xml"})
+def _xml(status: int, body: bytes) -> Answer:
+    return Answer(status=status, body=body, headers={"Content-Type": "text/xml"})
 
 
 def _unsupported_kind(model: OperationModel) -> str:

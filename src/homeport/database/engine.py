@@ -79,6 +79,14 @@ class Database(Reader, Protocol):
         """Run `work` in one transaction; return when it is durable. An exception undoes all of it."""
         ...
 
+    def derived(self) -> dict[Any, Any]:
+        """Return a place for values that follow from rows alone.
+
+        Whoever finds a value there may use it: it is emptied by every commit, of any process. Ask for it before the
+        rows are read, and keep the value in the very dictionary that was returned.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish queued writes and let go of everything."""
         ...

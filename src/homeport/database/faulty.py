@@ -89,6 +89,10 @@ class FaultyDatabase:
     async def first(self, statement: Statement, /, **values: Any) -> Row | None:
         return await self._inner.first(statement, **values)
 
+    def derived(self) -> dict[Any, Any]:
+        """As the inner database."""
+        return self._inner.derived()
+
     async def write(self, work: Work[Result]) -> Result:
         self._writes += 1
         action = next((fault.action for fault in self._faults if fault.hits(self._writes)), None)

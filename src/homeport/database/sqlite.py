@@ -25,6 +25,7 @@ from homeport.kernel.errors import StorageFull, Unavailable
 
 _DIALECT = "sqlite"
 _REMEMBERED_BYTES = 8 * 1024 * 1024  # of answers, per process
+_DERIVED = 10_000  # derived values at a time, per process
 _GROUP = 128  # writes that share one fsync at most: bounds how long the first waits for the last
 
 
@@ -124,6 +125,7 @@ class _RememberingQueries(_Queries):
         self._generation = generation
         self._known_at = -1
         self._known: dict[Any, Any] = {}
+        self._derived: dict[Any, Any] = {}
         self._bytes = 0
 
     async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
@@ -143,13 +145,22 @@ class _RememberingQueries(_Queries):
             self._remember(key, known, (known,))
         return known or None
 
+    def derived(self) -> dict[Any, Any]:
+        """Return a place for what follows from rows alone: empty again after every commit."""
+        self._forget_what_changed()
+        return self._derived if self._known_at >= 0 and len(self._derived) < _DERIVED else {}
+
     def _recall(self, key: Any) -> Any:
+        self._forget_what_changed()
+        return self._known.get(key)
+
+    def _forget_what_changed(self) -> None:
         now = self._generation.read()
         if now != self._known_at:
             self._known.clear()
+            self._derived = {}  # another one: who computes since before the commit still holds the old one
             self._bytes = 0
             self._known_at = now if now % 2 == 0 else -1
-        return self._known.get(key)
 
     def _remember(self, key: Any, known: Any, rows: Iterable[Row]) -> None:
         # Remembered under the generation that was read before the query: a commit since then discards it.

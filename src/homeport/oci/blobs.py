@@ -18,6 +18,7 @@ from homeport.uploads import service as uploads
 from homeport.uploads import store as upload_store
 from homeport.uploads.model import Blob
 from homeport.wire import download
+from homeport.wire.answer import Answer
 from homeport.wire.exchange import Exchange
 
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
@@ -104,16 +105,16 @@ async def stream(region: Region, exchange: Exchange, blob: Blob) -> web.StreamRe
     """Answer `exchange` with the bytes of `blob`. Errors: Unavailable when the stored bytes are not as recorded."""
     request, headers = exchange.request, _headers(blob)
     if request.method == "HEAD":
-        return web.Response(headers={**headers, "Content-Length": str(blob.size)})
+        return Answer(headers={**headers, "Content-Length": str(blob.size)})
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
+        return Answer(status=304, headers=headers)
     asked = request.headers.get("Range")
     if request.headers.get("If-Range", headers["ETag"]) != headers["ETag"]:
         asked = None  # the client has a part of something else (RFC 9110, section 13.1.5)
     try:
         part = byte_range(asked, blob.size)
     except Unsatisfiable:
-        return web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{blob.size}"})
+        return Answer(status=416, headers={**headers, "Content-Range": f"bytes */{blob.size}"})
     first, count = part if part is not None else (0, blob.size)
     if part is not None:
         headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{blob.size}"
@@ -122,7 +123,7 @@ async def stream(region: Region, exchange: Exchange, blob: Blob) -> web.StreamRe
     reader = await asyncio.get_running_loop().run_in_executor(None, _open, region, blob)
     try:
         if count <= _INLINE_BYTES:
-            return web.Response(status=status, body=reader.read(first, count), headers=headers)
+            return Answer(status=status, body=reader.read(first, count), headers=headers)
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = count
         await download.send(request, response, reader, first, count, region.download_mode, region.threads)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from aiohttp import web
-
 from homeport.access.authorize import Target, require
 from homeport.access.operations import OPERATIONS
 from homeport.images import store as image_store
@@ -17,6 +15,7 @@ from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
 from homeport.repositories import service as repositories
 from homeport.repositories.model import repository_arn
+from homeport.wire.answer import Answer
 
 
 def _count(query: Mapping[str, str]) -> int:
@@ -29,16 +28,16 @@ def _count(query: Mapping[str, str]) -> int:
     return min(int(text), limits.PAGE_MAX)
 
 
-def _page(path: str, key: str, names: list[str], count: int, **more: str) -> web.Response:
+def _page(path: str, key: str, names: list[str], count: int, **more: str) -> Answer:
     """Answer `names`, which holds one more than `count` when there is a next page."""
     shown = names[:count]
     headers = {"Content-Type": "application/json"}
     if len(names) > count and shown:
         headers["Link"] = paths.next_link(path, n=count, last=shown[-1])
-    return web.Response(body=json.dumps({**more, key: shown}).encode(), headers=headers)
+    return Answer(body=json.dumps({**more, key: shown}).encode(), headers=headers)
 
 
-async def tags(visit: Visit, route: Route) -> web.Response:
+async def tags(visit: Visit, route: Route) -> Answer:
     """GET tags/list."""
     repository = await visit.repository("ListTags", route.repository)
     query = paths.query(visit.exchange.raw_query)
@@ -47,7 +46,7 @@ async def tags(visit: Visit, route: Route) -> web.Response:
     return _page(f"/v2/{repository.name}/tags/list", "tags", found, count, name=repository.name)
 
 
-async def catalog(visit: Visit, _: Route) -> web.Response:
+async def catalog(visit: Visit, _: Route) -> Answer:
     """GET _catalog: the repositories of the registry, to those who may describe all of them."""
     visit.exchange.operation = "ListRepositories"
     target = Target(visit.account, repository_arn(visit.region.name, visit.account, "*"))

@@ -7,8 +7,6 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from aiohttp import web
-
 from homeport.images import service as images
 from homeport.images import store as image_store
 from homeport.images.model import Image
@@ -20,6 +18,7 @@ from homeport.kernel.names import Tag
 from homeport.oci import paths
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
+from homeport.wire.answer import Answer
 
 _PAGE_BYTES = limits.REFERRERS_PAGE_BYTES // 2  # may be exceeded by one entry, which is shorter than this
 _SCANNED = 5_000  # referrers looked at in one request, also when the filter matches none of them
@@ -40,7 +39,7 @@ def _acceptable(accept: list[str], media_type: str) -> bool:
     return not joined or media_type in joined or _ANY.search(joined) is not None
 
 
-async def get(visit: Visit, route: Route) -> web.Response:
+async def get(visit: Visit, route: Route) -> Answer:
     """GET or HEAD of a manifest by tag or digest: the exact bytes that were pushed."""
     request = visit.exchange.request
     head = request.method == "HEAD"
@@ -61,15 +60,15 @@ async def get(visit: Visit, route: Route) -> web.Response:
         "Content-Security-Policy": _NO_PAGE,
     }
     if etag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
+        return Answer(status=304, headers=headers)
     if head:
         headers["Content-Length"] = str(len(found.body))
-        return web.Response(headers=headers)
+        return Answer(headers=headers)
     visit.region.pulls.note(found.image_id, found.pulled_at, visit.now)
-    return web.Response(body=found.body, headers=headers)
+    return Answer(body=found.body, headers=headers)
 
 
-async def put(visit: Visit, route: Route) -> web.Response:
+async def put(visit: Visit, route: Route) -> Answer:
     """PUT of a manifest by tag or digest."""
     repository = await visit.repository("PutManifest", route.repository)
     reference = _reference(route.reference)
@@ -89,17 +88,17 @@ async def put(visit: Visit, route: Route) -> web.Response:
     }
     if image.subject is not None:
         headers["OCI-Subject"] = image.subject
-    return web.Response(status=201, headers=headers)
+    return Answer(status=201, headers=headers)
 
 
-async def delete(visit: Visit, route: Route) -> web.Response:
+async def delete(visit: Visit, route: Route) -> Answer:
     """DELETE of a tag or of an image by digest."""
     repository = await visit.repository("DeleteManifest", route.repository)
     await images.delete_one(visit.region.db, repository, _reference(route.reference))
-    return web.Response(status=202)
+    return Answer(status=202)
 
 
-async def referrers(visit: Visit, route: Route) -> web.Response:
+async def referrers(visit: Visit, route: Route) -> Answer:
     """GET of the referrers of a digest, as an image index, filtered by `artifactType` and paged."""
     repository = await visit.repository("ListReferrers", route.repository)
     subject = Digest(route.reference)
@@ -129,7 +128,7 @@ async def referrers(visit: Visit, route: Route) -> web.Response:
         path = f"/v2/{repository.name}/referrers/{subject}"
         headers["Link"] = paths.next_link(path, last=after, **extra)
     index = f'{{"schemaVersion": 2, "mediaType": "{media.OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
-    return web.Response(body=index.encode(), headers=headers)
+    return Answer(body=index.encode(), headers=headers)
 
 
 def descriptor(image: Image) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from homeport.oci import blobs, faults, lists, manifests, paths, uploads
 from homeport.oci.paths import Resource, Route
 from homeport.oci.visit import Visit
 from homeport.region import Region
+from homeport.wire.answer import Answer
 from homeport.wire.exchange import Exchange
 
 Handler = Callable[[Visit, Route], Awaitable[web.StreamResponse]]
@@ -27,7 +28,7 @@ Handler = Callable[[Visit, Route], Awaitable[web.StreamResponse]]
 
 async def _ping(visit: Visit, _: Route) -> web.StreamResponse:
     visit.exchange.operation = "Ping"
-    return web.Response(body=b"{}", headers={"Content-Type": "application/json"})
+    return Answer(body=b"{}", headers={"Content-Type": "application/json"})
 
 
 _HANDLERS: dict[tuple[Resource, str], Handler] = {
@@ -102,7 +103,7 @@ class OciFront:
         except HomeportError as error:
             return self._refusal(exchange, error)
 
-    def _refusal(self, exchange: Exchange, error: HomeportError) -> web.Response:
+    def _refusal(self, exchange: Exchange, error: HomeportError) -> Answer:
         status, code = faults.fault_of(error)
         headers = {"Content-Type": "application/json"}
         body = faults.body_of(code, error.message)
@@ -120,4 +121,4 @@ class OciFront:
             headers["Retry-After"] = "5"
         if exchange.request.method == "HEAD":
             body = b""
-        return web.Response(status=status, body=body, headers=headers)
+        return Answer(status=status, body=body, headers=headers)

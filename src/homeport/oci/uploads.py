@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from aiohttp import web
-
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import (
@@ -25,13 +23,14 @@ from homeport.repositories.model import Repository
 from homeport.uploads import service as uploads
 from homeport.uploads.model import Blob, Upload
 from homeport.uploads.receiving import Receiving
+from homeport.wire.answer import Answer
 from homeport.wire.body import Disconnected, receive
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
 
 
-async def start(visit: Visit, route: Route) -> web.Response:
+async def start(visit: Visit, route: Route) -> Answer:
     """POST: mount a blob, take a whole blob, or open an upload."""
     query = paths.query(visit.exchange.raw_query)
     if "mount" in query:
@@ -47,7 +46,7 @@ async def start(visit: Visit, route: Route) -> web.Response:
     return _accepted(repository, upload, 202)
 
 
-async def _mount(visit: Visit, route: Route, query: Mapping[str, str]) -> web.Response:
+async def _mount(visit: Visit, route: Route, query: Mapping[str, str]) -> Answer:
     repository = await visit.repository("MountBlob", route.repository)
     digest = Digest(query["mount"])
     blob: Blob | None = await uploads.blob(visit.region.db, repository, digest)
@@ -64,7 +63,7 @@ async def _mount(visit: Visit, route: Route, query: Mapping[str, str]) -> web.Re
     return _accepted(repository, upload, 202)
 
 
-async def append(visit: Visit, route: Route) -> web.Response:
+async def append(visit: Visit, route: Route) -> Answer:
     """PATCH: the next bytes of an upload, of any length, chunked or not."""
     repository = await visit.repository("AppendUpload", route.repository)
     upload = await _find(visit, repository, route)
@@ -87,7 +86,7 @@ async def append(visit: Visit, route: Route) -> web.Response:
     return _accepted(repository, upload, 202)
 
 
-async def finish(visit: Visit, route: Route) -> web.Response:
+async def finish(visit: Visit, route: Route) -> Answer:
     """PUT: the last bytes, if any, and the digest of the whole."""
     repository = await visit.repository("FinishUpload", route.repository)
     upload = await _find(visit, repository, route)
@@ -99,7 +98,7 @@ async def finish(visit: Visit, route: Route) -> web.Response:
     return await _finish(visit, repository, upload, digest)
 
 
-async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: Digest) -> web.Response:
+async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: Digest) -> Answer:
     region = visit.region
     expected = _expected(visit, upload)
     try:
@@ -118,18 +117,18 @@ async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: 
     return _created(repository, digest)
 
 
-async def status(visit: Visit, route: Route) -> web.Response:
+async def status(visit: Visit, route: Route) -> Answer:
     """GET: how far the upload is."""
     repository = await visit.repository("GetUpload", route.repository)
     return _accepted(repository, await _find(visit, repository, route), 204)
 
 
-async def cancel(visit: Visit, route: Route) -> web.Response:
+async def cancel(visit: Visit, route: Route) -> Answer:
     """DELETE: give the upload up."""
     repository = await visit.repository("CancelUpload", route.repository)
     upload = await _find(visit, repository, route)
     await uploads.cancel(visit.region.db, visit.region.uploads, visit.now, upload)
-    return web.Response(status=204)
+    return Answer(status=204)
 
 
 async def _find(visit: Visit, repository: Repository, route: Route) -> Upload:
@@ -167,15 +166,15 @@ async def _receive(visit: Visit, received: Receiving, expected: int | None) -> N
         )
 
 
-def _accepted(repository: Repository, upload: Upload, status: int) -> web.Response:
+def _accepted(repository: Repository, upload: Upload, status: int) -> Answer:
     headers = {
         "Location": paths.upload_path(repository.name, upload.id),
         "Range": f"0-{max(upload.offset - 1, 0)}",
         "Docker-Upload-UUID": upload.id,
     }
-    return web.Response(status=status, headers=headers)
+    return Answer(status=status, headers=headers)
 
 
-def _created(repository: Repository, digest: str) -> web.Response:
+def _created(repository: Repository, digest: str) -> Answer:
     headers = {"Location": paths.blob_path(repository.name, digest), "Docker-Content-Digest": digest}
-    return web.Response(status=201, headers=headers)
+    return Answer(status=201, headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,10 +16,12 @@ from homeport.repositories import service as repositories
 from homeport.repositories import store as repository_store
 from homeport.repositories.model import Repository, repository_arn
 from homeport.uploads.service import Place
-from homeport.wire.exchange import Exchange
+from homeport.wire.exchange import Exchange, RequestContext
+
+_UNDECIDED = (None, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every request
 class Visit:
     """A caller of one registry, proven."""
 
@@ -33,8 +36,23 @@ class Visit:
 
         Errors: AccessDenied, and RepositoryNotFound only to those who would be allowed.
         """
-        row = OPERATIONS["oci", operation]
         self.exchange.operation = operation
+        decided: dict[Hashable, tuple[Principal, Repository | None]] = self.region.db.derived()
+        key = (self.principal.access_key_id, operation, self.account, name)
+        holder, found = decided.get(key, _UNDECIDED)
+        if holder is not self.principal:
+            context = self.exchange.context(self.region.name, self.now)
+            found = await self._allowed(operation, name, context)
+            if not context.consulted:  # then nothing of this one request went into the decision
+                decided[key] = (self.principal, found)
+        if found is None:
+            raise RepositoryNotFound(name, self.account)
+        return found
+
+    async def _allowed(
+        self, operation: str, name: RepositoryName, context: RequestContext
+    ) -> Repository | None:
+        row = OPERATIONS["oci", operation]
         found = await repositories.find(self.region.db, self.account, name)
         tags = await repository_store.tags(self.region.db, found.id) if found else {}
         target = Target(
@@ -43,12 +61,9 @@ class Visit:
             found.policy if found else None,
             tags,
         )
-        context = self.exchange.context(self.region.name, self.now)
         require(self.principal, row, target, context)
         for action in row.also:
             require_action(self.principal, action, target, context)
-        if found is None:
-            raise RepositoryNotFound(name, self.account)
         return found
 
     async def readable(self, operation: str, name: RepositoryName) -> Repository | None:

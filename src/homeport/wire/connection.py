@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -23,6 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from homeport.kernel.limits import HEADER_LINE_BYTES
 from homeport.telemetry import log
+from homeport.wire.answer import Answer
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 BeforeHead = Callable[[web.BaseRequest, web.StreamResponse], None]
@@ -43,6 +45,27 @@ def _may_carry_much(data: bytes) -> bool:
     return line.endswith(b" HTTP/1.1") and b"/blobs/uploads/" in line.partition(b"?")[0]
 
 
+class _OneTask:
+    """The event loop as aiohttp's connection sees it: a request runs in the connection's own task.
+
+    From Python 3.12 aiohttp starts the task of a request eagerly; before, making, queueing and awaiting one costs a
+    small request a tenth of its time. Only `RequestHandler.start` asks for tasks here, one at a time, and awaits each.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.create_future = loop.create_future
+        self.time = loop.time
+        self.call_at = loop.call_at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+        """Return what the caller awaits at once anyway."""
+        return coroutine
+
+
 class Connection(RequestHandler):
     """A connection that can hand the body of the current request to a thread."""
 
@@ -61,6 +84,12 @@ class Connection(RequestHandler):
         self._held: bytes | None = None
         self._discarding = False
         self._partial = False  # the parser holds the beginning of a head
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the connection's task."""
+        super().connection_made(transport)
+        if sys.version_info < (3, 12):
+            self._loop = cast("asyncio.AbstractEventLoop", _OneTask(self._loop))
 
     def data_received(self, data: bytes) -> None:
         """Split a large request after its head; everything else goes on as usual."""
@@ -103,7 +132,7 @@ class Connection(RequestHandler):
             status = 431
         log.info("connection_error", kind=type(exc).__name__, status=status, remote=request.remote)
         body = b'{"errors":[{"code":"UNSUPPORTED","message":"The request is not valid HTTP/1.1"}]}\n'
-        response = web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
+        response = Answer(status=status, body=body, headers={"Content-Type": "application/json"})
         response.force_close()
         return response
 

@@ -23,7 +23,7 @@ def new_request_id() -> str:
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
 
-class _Context(Mapping[str, str | tuple[str, ...]]):
+class RequestContext(Mapping[str, str | tuple[str, ...]]):
     """The request's part of a decision, built at the first look."""
 
     __slots__ = ("_built", "_now", "_region", "_request")
@@ -31,6 +31,11 @@ class _Context(Mapping[str, str | tuple[str, ...]]):
     def __init__(self, request: web.BaseRequest, region: str, now: datetime) -> None:
         self._request, self._region, self._now = request, region, now
         self._built: dict[str, str | tuple[str, ...]] | None = None
+
+    @property
+    def consulted(self) -> bool:
+        """Whether anybody has looked."""
+        return self._built is not None
 
     def _facts(self) -> dict[str, str | tuple[str, ...]]:
         if self._built is None:
@@ -78,12 +83,12 @@ class Exchange:
         raw_path, _, raw_query = target.partition("?")
         return cls(request, raw_path, raw_query, host)
 
-    def context(self, region: str, now: datetime) -> Mapping[str, str | tuple[str, ...]]:
+    def context(self, region: str, now: datetime) -> RequestContext:
         """Return the condition keys that every request carries. IAM User Guide, global condition context keys.
 
         Put together only when a policy asks: most decisions look at none of them.
         """
-        return _Context(self.request, region, now)
+        return RequestContext(self.request, region, now)
 
     async def small_body(self, most: int) -> bytes:
         """Return the whole body.

@@ -30,6 +30,9 @@ class Recording:
     async def write(self, work: Work[Result]) -> Result:
         return await work(self)  # type: ignore[arg-type]
 
+    def derived(self) -> dict[Any, Any]:
+        return {}
+
     async def close(self) -> None:
         self.closed = True
 

@@ -124,6 +124,20 @@ def test_a_unit_that_waits_for_something_else_is_refused_and_undone(tmp_path: Pa
     using(tmp_path, scenario)
 
 
+def test_what_was_derived_before_a_commit_is_never_found_after_it(tmp_path: Path) -> None:
+    async def scenario(db: SqliteDatabase) -> None:
+        before = db.derived()
+        before["count"] = 0
+        assert db.derived()["count"] == 0
+
+        await db.write(adding("a"))
+        before["count"] = 0  # who began before the commit and finishes after it
+
+        assert "count" not in db.derived()
+
+    using(tmp_path, scenario)
+
+
 def test_nothing_is_remembered_across_a_commit_whose_process_died(tmp_path: Path) -> None:
     path = tmp_path / "homeport.db"
 
