@@ -149,7 +149,7 @@ def _json(status: int, body: dict[str, str]) -> Answer:
 def _defect(exchange: Exchange) -> Answer:
     """A defect of ours: the request id is all that a client needs to know about it."""
     message = f"Internal error; the operator finds it in the log under the id {exchange.request_id}"
-    if exchange.front == "sts":
+    if exchange.front == "query":
         text = error_xml("InternalFailure", message, exchange.request_id, sender=False)
         return Answer(status=500, body=text, headers={"Content-Type": "text/xml"})
     if exchange.front == "aws":

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from homeport.access import policies, sigv4
-from homeport.access.evaluate import Caller
+from homeport.access.evaluate import ANONYMOUS, Caller
 from homeport.access.identities import Identities, Principal
 from homeport.access.sealing import Secret
 from homeport.access.sigv4 import Claim, SigningRequest
@@ -26,6 +26,7 @@ from homeport.kernel.errors import (
     MissingAuthentication,
 )
 
+WORLDWIDE = "us-east-1"
 _CACHED = 4096  # verified passwords kept per process, each for as long as it is valid
 _INVALID = "The security token included in the request is invalid."
 
@@ -56,11 +57,22 @@ class Authenticator:
         self._region = region
         self._verified: OrderedDict[str, RegistryGrant] = OrderedDict()
 
+    @staticmethod
+    def nobody() -> Signed:
+        """Return the caller who shows no credentials: for the operations that ask for none."""
+        return Signed(Principal(ANONYMOUS, "", ()), None)
+
     async def signed(
-        self, request: SigningRequest, services: Collection[str], body_sha256: str | None
+        self,
+        request: SigningRequest,
+        services: Collection[str],
+        body_sha256: str | None,
+        *,
+        worldwide: bool = False,
     ) -> Signed:
         """Verify a Signature Version 4 request for one of `services` and return its caller.
 
+        A `worldwide` service is one for all regions; AWS clients sign for it in us-east-1.
         Errors: MissingAuthentication when it is not signed, and the other Unauthenticated errors.
         """
         claim = sigv4.read_claim(request)
@@ -73,7 +85,7 @@ class Authenticator:
             request,
             secret.reveal(),
             now=now,
-            region=self._region,
+            region=WORLDWIDE if worldwide and claim.region == WORLDWIDE else self._region,
             services=services,
             body_sha256=body_sha256,
         )

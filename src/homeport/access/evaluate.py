@@ -28,6 +28,9 @@ class Caller:
     kind: CallerKind
 
 
+ANONYMOUS: Final = Caller("", "", "", "anonymous")
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What is asked: `ecr:PutImage`, an ARN (or `*` where the action has none) and the request context.

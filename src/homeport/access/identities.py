@@ -19,7 +19,7 @@ from homeport.access.policies import Policy
 from homeport.access.sealing import Sealer, Secret
 from homeport.access.tokens import new_access_key_id, new_secret_access_key, new_user_id
 from homeport.database.engine import Database, Reader, Row, Statement, Transaction
-from homeport.database.tables import access_key, account, iam_user, iam_user_policy
+from homeport.database.tables import access_key, account, iam_inline_policy, iam_user
 from homeport.kernel.clock import to_micros
 from homeport.kernel.errors import HomeportError, InvalidParameter
 from homeport.kernel.names import AccountId
@@ -46,6 +46,7 @@ _add_user = Statement(
     insert(iam_user).values(
         account_id=bindparam("account"),
         name=bindparam("user"),
+        path="/",
         user_id=bindparam("user_id"),
         created_at=bindparam("now"),
     )
@@ -56,24 +57,27 @@ _delete_user = Statement(
     )
 )
 _policies = Statement(
-    select(iam_user_policy.c.name, iam_user_policy.c.document)
+    select(iam_inline_policy.c.name, iam_inline_policy.c.document)
     .where(
-        iam_user_policy.c.account_id == bindparam("account"),
-        iam_user_policy.c.user_name == bindparam("user"),
+        iam_inline_policy.c.account_id == bindparam("account"),
+        iam_inline_policy.c.kind == "user",
+        iam_inline_policy.c.owner == bindparam("user"),
     )
-    .order_by(iam_user_policy.c.name)
+    .order_by(iam_inline_policy.c.name)
 )
 _one_policy = (
-    iam_user_policy.c.account_id == bindparam("account"),
-    iam_user_policy.c.user_name == bindparam("user"),
-    iam_user_policy.c.name == bindparam("name"),
+    iam_inline_policy.c.account_id == bindparam("account"),
+    iam_inline_policy.c.kind == "user",
+    iam_inline_policy.c.owner == bindparam("user"),
+    iam_inline_policy.c.name == bindparam("name"),
 )
-_delete_policy = Statement(delete(iam_user_policy).where(*_one_policy))
-_delete_policies = Statement(delete(iam_user_policy).where(*_one_policy[:2]))
+_delete_policy = Statement(delete(iam_inline_policy).where(*_one_policy))
+_delete_policies = Statement(delete(iam_inline_policy).where(*_one_policy[:3]))
 _add_policy = Statement(
-    insert(iam_user_policy).values(
+    insert(iam_inline_policy).values(
         account_id=bindparam("account"),
-        user_name=bindparam("user"),
+        kind="user",
+        owner=bindparam("user"),
         name=bindparam("name"),
         document=bindparam("document"),
     )
@@ -84,20 +88,21 @@ _key = Statement(
     ).where(access_key.c.id == bindparam("id"))
 )
 _holder = Statement(
-    select(access_key.c.account_id, access_key.c.user_name, iam_user.c.user_id, iam_user_policy.c.document)
+    select(access_key.c.account_id, access_key.c.user_name, iam_user.c.user_id, iam_inline_policy.c.document)
     .join(
         iam_user,
         and_(iam_user.c.account_id == access_key.c.account_id, iam_user.c.name == access_key.c.user_name),
     )
     .outerjoin(
-        iam_user_policy,
+        iam_inline_policy,
         and_(
-            iam_user_policy.c.account_id == iam_user.c.account_id,
-            iam_user_policy.c.user_name == iam_user.c.name,
+            iam_inline_policy.c.account_id == iam_user.c.account_id,
+            iam_inline_policy.c.kind == "user",
+            iam_inline_policy.c.owner == iam_user.c.name,
         ),
     )
     .where(access_key.c.id == bindparam("id"), access_key.c.active == 1)
-    .order_by(iam_user_policy.c.name)
+    .order_by(iam_inline_policy.c.name)
 )
 _keys = Statement(
     select(access_key.c.id, access_key.c.active)

@@ -18,6 +18,8 @@ class On(StrEnum):
     """The named repository; all of the registry's (`repository/*`) when the request names none."""
     REGISTRY = "registry"
     """The action has no resource-level permission: policies need `Resource: "*"`."""
+    IDENTITY = "identity"
+    """A user, group, role, policy, provider or secret: the handler names its ARN (`*` when the request lists all)."""
     NOBODY = "nobody"
     """No permission is needed beyond being somebody (sts:GetCallerIdentity)."""
 
@@ -102,6 +104,47 @@ _PUBLIC_ON_REGISTRY: dict[Audit, tuple[str, ...]] = {
     _WRITE: ("PutRegistryCatalogData",),
 }
 
+# What people need to manage a self-hosted account with the AWS CLI and Terraform. Service Authorization Reference for
+# IAM, STS and Secrets Manager.
+_IAM: dict[Audit, tuple[str, ...]] = {
+    _READ: (
+        "GetGroup", "GetGroupPolicy", "GetOpenIDConnectProvider", "GetPolicy", "GetPolicyVersion", "GetRole",
+        "GetRolePolicy", "GetUser", "GetUserPolicy", "SimulateCustomPolicy", "SimulatePrincipalPolicy",
+    ),
+    _LIST: (
+        "ListAccessKeys", "ListAttachedGroupPolicies", "ListAttachedRolePolicies", "ListAttachedUserPolicies",
+        "ListEntitiesForPolicy", "ListGroupPolicies", "ListGroups", "ListGroupsForUser", "ListInstanceProfilesForRole",
+        "ListOpenIDConnectProviderTags", "ListOpenIDConnectProviders", "ListPolicies", "ListPolicyTags",
+        "ListPolicyVersions", "ListRolePolicies", "ListRoleTags", "ListRoles", "ListUserPolicies", "ListUserTags",
+        "ListUsers",
+    ),
+    _WRITE: (
+        "AddClientIDToOpenIDConnectProvider", "AddUserToGroup", "CreateAccessKey", "CreateGroup",
+        "CreateOpenIDConnectProvider", "CreateRole", "CreateUser", "DeleteAccessKey", "DeleteGroup",
+        "DeleteOpenIDConnectProvider", "DeleteRole", "DeleteUser", "RemoveClientIDFromOpenIDConnectProvider",
+        "RemoveUserFromGroup", "UpdateAccessKey", "UpdateGroup", "UpdateOpenIDConnectProviderThumbprint", "UpdateRole",
+        "UpdateRoleDescription", "UpdateUser",
+    ),
+    _TAG: (
+        "TagOpenIDConnectProvider", "TagPolicy", "TagRole", "TagUser", "UntagOpenIDConnectProvider", "UntagPolicy",
+        "UntagRole", "UntagUser",
+    ),
+    _PERMIT: (
+        "AttachGroupPolicy", "AttachRolePolicy", "AttachUserPolicy", "CreatePolicy", "CreatePolicyVersion",
+        "DeleteGroupPolicy", "DeletePolicy", "DeletePolicyVersion", "DeleteRolePermissionsBoundary", "DeleteRolePolicy",
+        "DeleteUserPermissionsBoundary", "DeleteUserPolicy", "DetachGroupPolicy", "DetachRolePolicy",
+        "DetachUserPolicy", "PutGroupPolicy", "PutRolePermissionsBoundary", "PutRolePolicy",
+        "PutUserPermissionsBoundary", "PutUserPolicy", "SetDefaultPolicyVersion", "UpdateAssumeRolePolicy",
+    ),
+}  # fmt: skip
+
+_SECRETS: dict[Audit, tuple[str, ...]] = {
+    _READ: ("DescribeSecret", "GetResourcePolicy", "GetSecretValue"),
+    _LIST: ("ListSecrets",),
+    _WRITE: ("CreateSecret", "DeleteSecret", "PutSecretValue", "RestoreSecret", "UpdateSecret"),
+    _TAG: ("TagResource", "UntagResource"),
+}
+
 # A rule that refers to another action: the repository's own ListImageReferrers is allowed by BatchGetImage.
 _ALLOWED_BY = {("ecr", "ListImageReferrers"): "ecr:BatchGetImage"}
 _ALSO = {
@@ -153,7 +196,22 @@ def _rows() -> list[Operation]:
         for audit, names in named.items()
         for name in names
     ]
-    rows.append(Operation("sts", "GetCallerIdentity", "sts:GetCallerIdentity", On.NOBODY, _READ))
+    rows.extend(
+        Operation(front, name, f"{front}:{name}", On.IDENTITY, audit)
+        for front, named in (("iam", _IAM), ("secretsmanager", _SECRETS))
+        for audit, names in named.items()
+        for name in names
+    )
+    rows.extend(
+        # Whoever brings a token of a provider that the role trusts is nobody yet; a user may always narrow themselves.
+        Operation("sts", name, f"sts:{name}", on, audit)
+        for name, on, audit in (
+            ("AssumeRole", On.IDENTITY, _WRITE),
+            ("AssumeRoleWithWebIdentity", On.NOBODY, _WRITE),
+            ("GetCallerIdentity", On.NOBODY, _READ),
+            ("GetSessionToken", On.NOBODY, _READ),
+        )
+    )
     rows.extend(Operation("oci", name, action, on, audit, also) for name, action, on, audit, also in _OCI)
     return rows
 

@@ -50,6 +50,14 @@ class Call:
         """Return when the operation is allowed on the registry as a whole. Errors: AccessDenied."""
         require(self.principal, self.operation, Target(self.account, "*"), self._context())
 
+    def require_on(self, arn: str, tags: Mapping[str, str] | None = None) -> None:
+        """Return when the operation is allowed on the resource of that name in the caller's own account.
+
+        `tags` are those that the request sets. Errors: AccessDenied.
+        """
+        target = Target(self.principal.caller.account, arn)
+        require(self.principal, self.operation, target, self._context(tags))
+
     def require_repositories(self) -> None:
         """Return when the operation is allowed on every repository of the registry. Errors: AccessDenied."""
         arn = repository_arn(self.region.name, self.account, "*")

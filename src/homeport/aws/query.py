@@ -1,7 +1,7 @@
 """The AWS query protocol, seen from the server: form-encoded requests and XML answers, as STS speaks it.
 
-Reading is driven by the operation's input shape, like `json_reader`; only the kinds of value that STS has are
-read (text, integers, lists, structures). Anything that two readers could take differently (a
+Reading is driven by the operation's input shape, like `json_reader`; only the kinds of value that STS and IAM
+have are read (text, integers, booleans, lists, structures). Anything that two readers could take differently (a
 repeated name, a gap in a list, a value where a list is meant) is refused. Writing is in `query_writer`.
 
 Contract: Smithy "AWS query protocol"; AWS STS API Reference, "Making query requests".
@@ -10,7 +10,7 @@ Contract: Smithy "AWS query protocol"; AWS STS API Reference, "Making query requ
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -29,6 +29,7 @@ MAX_QUERY_FIELDS = 1_000
 MAX_STEPS = 16  # dots in one name; the deepest modelled one has 4
 
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ACTION = re.compile(rb"(?:^|&)Action=([A-Za-z]{1,128})(?:&|$)")
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
@@ -65,6 +66,13 @@ def parse_query(
     shape = None if operation is None else operation.input_shape
     params = {} if shape is None else _structure(shape, root, "")
     return QueryRequest(action, version, operation, params)
+
+
+def service_of(services: Sequence[Service], form: bytes) -> Service:
+    """The service that knows the form's Action; the first one when none does."""
+    match = _ACTION.search(form)
+    action = match[1].decode("ascii") if match else ""
+    return next((service for service in services if action in service.operations), services[0])
 
 
 def validation_message(violations: Iterable[Violation]) -> str:
@@ -166,4 +174,14 @@ def _integer(value: str, path: str) -> int:
     return int(value)
 
 
-_SCALARS: Mapping[str, Callable[[str, str], Any]] = {"string": _text, "integer": _integer}
+def _boolean(value: str, path: str) -> bool:
+    if value not in ("true", "false"):
+        raise SerializationError(f"Expected true or false at '{path}'")
+    return value == "true"
+
+
+_SCALARS: Mapping[str, Callable[[str, str], Any]] = {
+    "string": _text,
+    "integer": _integer,
+    "boolean": _boolean,
+}

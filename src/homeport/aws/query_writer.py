@@ -30,23 +30,27 @@ def serialise_xml(
 
     Raises TypeError when `result` does not fit the operation's output shape.
     """
-    shape = operation.output_shape
-    if shape is None:
-        raise TypeError(f"{operation.name} has no output")
-    name = operation.name
-    inner = "".join(_members(shape, result))
-    wrapper = shape.serialization.get("resultWrapper", f"{name}Result")
+    shape, name = operation.output_shape, operation.name
+    answer = ""
+    if shape is not None:
+        wrapper = shape.serialization.get("resultWrapper", f"{name}Result")
+        answer = f"<{wrapper}>{''.join(_members(shape, result))}</{wrapper}>"
+    elif result:
+        raise TypeError(f"{name} has no output")
     namespace = service.xml_namespace or STS_NAMESPACE
     return (
-        f'<{name}Response xmlns="{namespace}"><{wrapper}>{inner}</{wrapper}>'
+        f'<{name}Response xmlns="{namespace}">{answer}'
         f"<ResponseMetadata><RequestId>{_escaped(request_id)}</RequestId></ResponseMetadata></{name}Response>"
     ).encode()
 
 
-def error_xml(code: str, message: str, request_id: str, sender: bool = True) -> bytes:
-    """An error answer; `sender` tells whether the caller (else the service) is at fault."""
+def error_xml(
+    code: str, message: str, request_id: str, sender: bool = True, service: Service | None = None
+) -> bytes:
+    """An error answer of `service` (STS); `sender` tells whether the caller (else the service) is at fault."""
+    namespace = (service.xml_namespace if service is not None else None) or STS_NAMESPACE
     return (
-        f'<ErrorResponse xmlns="{STS_NAMESPACE}"><Error><Type>{"Sender" if sender else "Receiver"}</Type>'
+        f'<ErrorResponse xmlns="{namespace}"><Error><Type>{"Sender" if sender else "Receiver"}</Type>'
         f"<Code>{_escaped(code)}</Code><Message>{_escaped(message)}</Message></Error>"
         f"<RequestId>{_escaped(request_id)}</RequestId></ErrorResponse>"
     ).encode()
@@ -84,6 +88,12 @@ def _text(shape: str, value: Any) -> str:
     return _escaped(value)
 
 
+def _boolean(shape: str, value: Any) -> str:
+    if not isinstance(value, bool):
+        raise TypeError(f"{shape}: expected a boolean, got {type(value).__name__}")
+    return "true" if value else "false"
+
+
 def _integer(shape: str, value: Any) -> str:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{shape}: expected an integer, got {type(value).__name__}")
@@ -99,6 +109,8 @@ def _timestamp(shape: str, value: Any) -> str:
 
 _SCALARS: Mapping[str, Callable[[str, Any], str]] = {
     "string": _text,
+    "boolean": _boolean,
     "integer": _integer,
+    "long": _integer,
     "timestamp": _timestamp,
 }

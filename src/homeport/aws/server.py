@@ -34,6 +34,7 @@ from homeport.kernel.errors import (
     HomeportError,
     InvalidLayerPart,
     UnsupportedOperation,
+    ValidationError,
 )
 from homeport.region import Region
 from homeport.wire.answer import Answer
@@ -41,13 +42,14 @@ from homeport.wire.exchange import Exchange
 
 _JSON = "application/x-amz-json-1.1"
 _LARGE = {("ecr", "UploadLayerPart"), ("ecr", "PutImage"), ("ecr-public", "UploadLayerPart")}
+_UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}  # the token in the request says who asks
 _SMALL_BODY_BYTES = 1024 * 1024
 _LARGE_AT_ONCE = 4  # bodies of up to 29 MiB held at one time; more callers wait their turn
 _OFF_LOOP_BYTES = 256 * 1024  # larger bodies are parsed in a thread
 
 
 class AwsFront:
-    """ECR, ECR Public and STS of one region."""
+    """ECR, ECR Public, STS, IAM and Secrets Manager of one region."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
@@ -57,7 +59,7 @@ class AwsFront:
             for service in services.values()
             if service.target_prefix is not None
         }
-        self._sts = services["sts"]
+        self._query_services = [services["sts"], services["iam"]]
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def handle(self, exchange: Exchange) -> web.StreamResponse:
@@ -66,7 +68,7 @@ class AwsFront:
         if target:
             exchange.front = "aws"
             return await self._json(exchange, target)
-        exchange.front = "sts"
+        exchange.front = "query"
         return await self._query(exchange)
 
     async def _json(self, exchange: Exchange, target: list[str]) -> Answer:
@@ -111,14 +113,18 @@ class AwsFront:
         body: bytes,
     ) -> Mapping[str, Any]:
         digest = hashlib.sha256(body).hexdigest()
-        signed = await self._region.authenticator.signed(signing, (service.signing_name,), digest)
+        signed = await self._region.authenticator.signed(
+            signing, (service.signing_name,), digest, worldwide=service.name == "ecr-public"
+        )
         exchange.principal = caller_name(signed.principal.caller)
         if len(body) > _OFF_LOOP_BYTES:
             params = await self._region.threads.run(lambda: parse_json(model, body))
         else:
             params = parse_json(model, body)
         validation.validate(model, params)
-        operation = OPERATIONS[service.name, model.name]
+        operation = OPERATIONS.get((service.name, model.name))
+        if operation is None:
+            raise UnsupportedOperation("The requested operation is not recognized by the service")
         call = Call(self._region, exchange, signed, operation, params, self._region.clock.now())
         handler = HANDLERS.get((service.name, model.name))
         if handler is None:
@@ -127,34 +133,41 @@ class AwsFront:
         return await handler(call)
 
     async def _query(self, exchange: Exchange) -> Answer:
+        service = self._query_services[0]
         try:
             body = await exchange.small_body(_SMALL_BODY_BYTES)
             # A presigned address has its parameters in the query, whichever method it is made for.
-            asked = query.parse_query(self._sts, body or exchange.raw_query.encode())
-            if asked.operation is not None:  # never a word of the client's in the log and the metrics
+            form = body or exchange.raw_query.encode()
+            service = query.service_of(self._query_services, form)
+            asked = query.parse_query(service, form)
+            operation = OPERATIONS.get((service.name, asked.action))
+            if operation is not None:  # never a word of the client's in the log and the metrics
                 exchange.operation = asked.action
             signing = _signing_request(exchange)
-            signed = await self._region.authenticator.signed(
-                signing, (self._sts.signing_name,), hashlib.sha256(body).hexdigest()
-            )
+            if (service.name, asked.action) in _UNSIGNED:
+                signed = self._region.authenticator.nobody()
+            else:
+                signed = await self._region.authenticator.signed(
+                    signing, (service.signing_name,), hashlib.sha256(body).hexdigest(), worldwide=True
+                )
             exchange.principal = caller_name(signed.principal.caller)
-            handler = HANDLERS.get(("sts", asked.action))
-            if handler is None or asked.operation is None:
+            handler = HANDLERS.get((service.name, asked.action))
+            if handler is None or asked.operation is None or operation is None:
                 raise UnsupportedOperation(
                     f"Could not find operation {asked.action} for version {asked.version}"
                 )
-            operation = OPERATIONS["sts", asked.action]
+            violations = list(validation.violations(asked.operation, asked.params))
+            if violations:
+                raise ValidationError(query.validation_message(violations))
             call = Call(self._region, exchange, signed, operation, asked.params, self._region.clock.now())
             answer = await handler(call)
-            text = query_writer.serialise_xml(self._sts, asked.operation, answer, exchange.request_id)
+            text = query_writer.serialise_xml(service, asked.operation, answer, exchange.request_id)
             return _xml(200, text)
         except SerializationError as error:
-            return _xml(400, query_writer.error_xml("MalformedInput", error.message, exchange.request_id))
+            return _fault(service, exchange, 400, "MalformedInput", error.message)
         except HomeportError as error:
             code, status = faults.query_fault_of(error)
-            return _xml(
-                status, query_writer.error_xml(code, error.message, exchange.request_id, sender=status < 500)
-            )
+            return _fault(service, exchange, status, code, error.message)
 
     @staticmethod
     def _answer(exchange: Exchange, status: int, body: bytes, kind: str | None = None) -> Answer:
@@ -169,6 +182,8 @@ async def _require(call: Call) -> None:
     operation, name = call.operation, call.params.get("repositoryName")
     if operation.on is On.REGISTRY:
         call.require_registry()
+    elif operation.on is On.IDENTITY:
+        call.require_on("*")
     elif operation.front == "ecr-public":
         target = Target(call.account, f"arn:aws:ecr-public::{call.account}:repository/{name or '*'}")
         require(call.principal, operation, target, call.exchange.context(call.region.name, call.now))
@@ -180,6 +195,13 @@ async def _require(call: Call) -> None:
 
 def _xml(status: int, body: bytes) -> Answer:
     return Answer(status=status, body=body, headers={"Content-Type": "text/xml"})
+
+
+def _fault(service: Service, exchange: Exchange, status: int, code: str, message: str) -> Answer:
+    return _xml(
+        status,
+        query_writer.error_xml(code, message, exchange.request_id, sender=status < 500, service=service),
+    )
 
 
 def _unsupported_kind(model: OperationModel) -> str:

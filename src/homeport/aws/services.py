@@ -5,7 +5,7 @@ serialisation are driven by them and no operation is described by hand. This roo
 models: it must not parse bytes or know what an operation does. Loading costs about 50 ms and a few megabytes,
 therefore it happens on first use, once per process, and never at import.
 
-Contract: the botocore service models `ecr`, `ecr-public` and `sts` (service-2).
+Contract: the botocore service models (service-2) of `SERVICE_NAMES`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import MappingProxyType
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 
-SERVICE_NAMES = ("ecr", "ecr-public", "sts")
+SERVICE_NAMES = ("ecr", "ecr-public", "sts", "iam", "secretsmanager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Service:
 
 @cache
 def load_services() -> Mapping[str, Service]:
-    """Every service by name ("ecr", "ecr-public", "sts"); loaded on the first call and kept."""
+    """Every service by name (`SERVICE_NAMES`); loaded on the first call and kept."""
     loader = Loader()
     return MappingProxyType({name: _load(loader, name) for name in SERVICE_NAMES})
 

@@ -39,17 +39,110 @@ iam_user = Table(
     metadata,
     Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
     Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
     Column("user_id", Text, nullable=False, unique=True),
+    Column("boundary", Text),  # ARN of a managed policy
     Column("created_at", BigInteger, nullable=False),
 )
 
-iam_user_policy = Table(
-    "iam_user_policy",
+iam_group = Table(
+    "iam_group",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("group_id", Text, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+iam_membership = Table(
+    "iam_membership",
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("user_name", Text, primary_key=True),
+    Column("group_name", Text, primary_key=True),
+    Index("iam_membership_by_group", "account_id", "group_name", "user_name"),
+)
+
+iam_role = Table(
+    "iam_role",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("role_id", Text, nullable=False, unique=True),
+    Column("trust_policy", Text, nullable=False),
+    Column("description", Text),
+    Column("max_session_seconds", BigInteger, nullable=False),
+    Column("boundary", Text),  # ARN of a managed policy
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# `kind` is user, group or role; `owner` the name of one.
+iam_inline_policy = Table(
+    "iam_inline_policy",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("document", Text, nullable=False),
+)
+
+iam_attachment = Table(
+    "iam_attachment",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("policy_arn", Text, primary_key=True),
+    Index("iam_attachment_by_policy", "account_id", "policy_arn"),
+)
+
+iam_policy = Table(
+    "iam_policy",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("policy_id", Text, nullable=False, unique=True),
+    Column("description", Text),
+    Column("default_version", BigInteger, nullable=False),
+    Column("next_version", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+iam_policy_version = Table(
+    "iam_policy_version",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("policy_name", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+iam_oidc_provider = Table(
+    "iam_oidc_provider",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("url", Text, primary_key=True),  # without https://, as in the ARN
+    Column("client_ids", Text, nullable=False),  # JSON list
+    Column("thumbprints", Text, nullable=False),  # JSON list
+    Column("jwks", Text),  # keys pinned by the operator; else they are discovered
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# `kind` is user, role, policy or oidc-provider.
+iam_tag = Table(
+    "iam_tag",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 access_key = Table(
@@ -69,6 +162,7 @@ repository = Table(
     metadata,
     Column("id", _Key, primary_key=True, autoincrement=True),
     Column("account_id", Text, ForeignKey("account.id"), nullable=False),
+    Column("public", SmallInteger, nullable=False),  # of the account's ECR Public registry
     Column("name", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("tag_mutability", Text, nullable=False),
@@ -77,7 +171,9 @@ repository = Table(
     Column("encryption_type", Text, nullable=False),
     Column("kms_key", Text),
     Column("policy", Text),
-    UniqueConstraint("account_id", "name", name="repository_by_name"),
+    Column("lifecycle_policy", Text),
+    Column("lifecycle_evaluated_at", BigInteger),
+    UniqueConstraint("account_id", "public", "name", name="repository_by_name"),
     sqlite_autoincrement=True,
 )
 
@@ -95,6 +191,7 @@ blob = Table(
     Column("digest", Text, primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("storage_key", Text, nullable=False, unique=True),
+    Column("storage_class", Text, nullable=False),  # STANDARD or ARCHIVE: where the bytes lie
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -122,6 +219,9 @@ image = Table(
     Column("manifest_size", BigInteger, nullable=False),
     Column("pushed_at", BigInteger, nullable=False),
     Column("pulled_at", BigInteger),
+    Column("status", Text, nullable=False),  # ACTIVE, ARCHIVED or ACTIVATING
+    Column("archived_at", BigInteger),
+    Column("activated_at", BigInteger),
     UniqueConstraint("repository_id", "digest", name="image_by_digest"),
     Index("image_by_age", "repository_id", "id"),
     Index("image_by_subject", "repository_id", "subject", "digest"),
@@ -180,4 +280,137 @@ tombstone = Table(
     Column("storage_key", Text, primary_key=True),
     Column("delete_after", BigInteger, nullable=False),
     Index("tombstone_by_time", "delete_after"),
+)
+
+# One document of each kind for a registry: its policy, replication, scanning and signing configuration,
+# account settings (kind `setting:<name>`), public display name.
+registry_document = Table(
+    "registry_document",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+pull_exclusion = Table(
+    "pull_exclusion",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("principal_arn", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+creation_template = Table(
+    "creation_template",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("prefix", Text, primary_key=True),
+    Column("description", Text),
+    Column("encryption_type", Text),
+    Column("kms_key", Text),
+    Column("resource_tags", Text, nullable=False),  # JSON object
+    Column("tag_mutability", Text),
+    Column("mutability_filters", Text, nullable=False),  # JSON list
+    Column("repository_policy", Text),
+    Column("lifecycle_policy", Text),
+    Column("applied_for", Text, nullable=False),  # JSON list
+    Column("custom_role_arn", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+pull_through_rule = Table(
+    "pull_through_rule",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("prefix", Text, primary_key=True),
+    Column("upstream_url", Text, nullable=False),
+    Column("upstream_registry", Text),
+    Column("upstream_prefix", Text, nullable=False),
+    Column("credential_arn", Text),
+    Column("custom_role_arn", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("arn", Text, nullable=False, unique=True),
+    Column("description", Text),
+    Column("value_sealed", LargeBinary),
+    Column("binary", SmallInteger, nullable=False),  # the value came as SecretBinary
+    Column("version_id", Text),
+    Column("tags", Text, nullable=False),  # JSON object
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("delete_after", BigInteger),  # scheduled for deletion
+)
+
+replication_backfill = Table(
+    "replication_backfill",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("account.id"), nullable=False),
+    Column("destination_region", Text, nullable=False),
+    Column("destination_account", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("failure_code", Text),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Index("replication_backfill_by_account", "account_id", "started_at"),
+)
+
+lifecycle_preview = Table(
+    "lifecycle_preview",
+    metadata,
+    Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), primary_key=True),
+    Column("policy", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+)
+
+public_alias = Table(
+    "public_alias",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("account.id"), nullable=False),
+    Column("status", Text, nullable=False),  # ACTIVE, PENDING or REJECTED
+    Column("is_primary", SmallInteger, nullable=False),
+    Column("is_default", SmallInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("public_alias_by_account", "account_id"),
+)
+
+repository_catalog = Table(
+    "repository_catalog",
+    metadata,
+    Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), primary_key=True),
+    Column("description", Text),
+    Column("about", Text),
+    Column("usage", Text),
+    Column("architectures", Text, nullable=False),  # JSON list
+    Column("operating_systems", Text, nullable=False),  # JSON list
+    Column("logo", LargeBinary),
+)
+
+# Work that outlives its request. A worker leases a due row; `fence` grows with each lease, so a worker that was
+# taken for dead cannot finish the work of its successor.
+job = Table(
+    "job",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # what it is about; JSON
+    Column("run_after", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("leased_until", BigInteger),
+    Column("error", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Index("job_by_time", "run_after"),
+    sqlite_autoincrement=True,
 )

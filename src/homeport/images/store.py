@@ -123,6 +123,7 @@ _insert = Statement(
         manifest=bindparam("manifest"),
         manifest_size=bindparam("manifest_size"),
         pushed_at=bindparam("pushed_at"),
+        status="ACTIVE",
     )
 )
 _insert_blob = Statement(

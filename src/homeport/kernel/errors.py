@@ -4,21 +4,34 @@ The tree below is the whole vocabulary. A front never invents an error: it trans
 (`aws/faults.py`, `oci/faults.py`), and a test proves that both translations know every class.
 
     HomeportError
-    ├── InvalidInput            InvalidParameter NameInvalid TagInvalid DigestInvalid ManifestInvalid
-    │                           TooLarge RangeInvalid UnsupportedEncoding InvalidTagParameter TooManyTags
+    ├── InvalidInput            InvalidParameter ValidationError NameInvalid TagInvalid DigestInvalid
+    │                           ManifestInvalid TooLarge RangeInvalid UnsupportedEncoding InvalidTagParameter
+    │                           TooManyTags Kms UnsupportedUpstreamRegistry MalformedPolicyDocument PackedPolicyTooLarge
+    │                           InvalidIdentityToken IdpRejectedClaim ExpiredWebIdentityToken
     ├── NotFound                RepositoryNotFound RepositoryPolicyNotFound ImageNotFound LayersNotFound
     │                           BlobUnknown UploadNotFound RegistryNotFound RouteNotFound
+    │                           LifecyclePolicyNotFound LifecyclePolicyPreviewNotFound RegistryPolicyNotFound
+    │                           TemplateNotFound PullThroughCacheRuleNotFound ExclusionNotFound ScanNotFound
+    │                           SigningConfigurationNotFound ReplicationBackfillNotFound
+    │                           RepositoryCatalogDataNotFound SecretNotFound NoSuchEntity
     ├── Conflict                RepositoryAlreadyExists RepositoryNotEmpty ImageAlreadyExists
     │                           ImageTagAlreadyExists ImageDigestDoesNotMatch LayerAlreadyExists
     │                           ReferencedImagesNotFound ImageReferencedByManifestList
     │                           InvalidLayer InvalidLayerPart LayerPartTooSmall EmptyUpload LayerInaccessible
+    │                           LifecyclePolicyPreviewInProgress TemplateAlreadyExists
+    │                           PullThroughCacheRuleAlreadyExists ExclusionAlreadyExists ImageArchived
+    │                           ImageStorageClassUpdateNotSupported UnsupportedImageType
+    │                           ReplicationBackfillInProgress ReplicationBackfillInvalidStatus
+    │                           UnableToAccessSecret UnableToDecryptSecretValue SecretExists InvalidSecretState
+    │                           EntityAlreadyExists DeleteConflict
     ├── LimitExceeded
+    ├── Throttled
     ├── Unauthenticated         MissingAuthentication IncompleteSignature InvalidClientToken
     │                           SignatureDoesNotMatch SignatureExpired ExpiredToken AuthorizationTokenExpired
     ├── AccessDenied
     ├── UnsupportedOperation
     ├── RequestTimeout
-    └── Unavailable             StorageFull
+    └── Unavailable             StorageFull IdpCommunication
 """
 
 from __future__ import annotations
@@ -42,6 +55,10 @@ class InvalidParameter(InvalidInput):
     def __init__(self, parameter: str, constraint: str) -> None:
         super().__init__(f"Invalid parameter at '{parameter}' failed to satisfy constraint: '{constraint}'")
         self.parameter = parameter
+
+
+class ValidationError(InvalidInput):
+    """Members of a query request that break constraints, all of them in one sentence (STS and IAM)."""
 
 
 class NameInvalid(InvalidInput):
@@ -82,6 +99,34 @@ class InvalidTagParameter(InvalidInput):
 
 class TooManyTags(InvalidInput):
     """More than 50 resource tags on one resource."""
+
+
+class Kms(InvalidInput):
+    """An encryption key that this registry cannot use (ecr KmsException)."""
+
+
+class UnsupportedUpstreamRegistry(InvalidInput):
+    """A pull-through cache rule for an upstream that is not supported."""
+
+
+class MalformedPolicyDocument(InvalidInput):
+    """A policy that IAM or STS refuses (iam MalformedPolicyDocument)."""
+
+
+class PackedPolicyTooLarge(InvalidInput):
+    """Session policies and tags that together exceed what STS packs into a session."""
+
+
+class InvalidIdentityToken(InvalidInput):
+    """A web identity token that is not well formed, not signed by its issuer, or of an unknown provider."""
+
+
+class IdpRejectedClaim(InvalidInput):
+    """A web identity token whose claims the provider's configuration refuses (sts IDPRejectedClaim)."""
+
+
+class ExpiredWebIdentityToken(InvalidInput):
+    """A web identity token past its end (sts ExpiredTokenException)."""
 
 
 class NotFound(HomeportError):
@@ -129,6 +174,69 @@ class RegistryNotFound(NotFound):
 
 class RouteNotFound(NotFound):
     """No such path."""
+
+
+class LifecyclePolicyNotFound(NotFound):
+    """The repository has no lifecycle policy."""
+
+    def __init__(self, name: str, registry_id: str) -> None:
+        super().__init__(
+            f"Lifecycle policy does not exist for the repository with name '{name}' "
+            f"in the registry with id '{registry_id}'"
+        )
+
+
+class LifecyclePolicyPreviewNotFound(NotFound):
+    """No preview was started for the repository."""
+
+    def __init__(self, name: str, registry_id: str) -> None:
+        super().__init__(
+            f"There is no lifecycle policy preview for the repository with name '{name}' "
+            f"in the registry with id '{registry_id}'"
+        )
+
+
+class RegistryPolicyNotFound(NotFound):
+    """The registry has no policy."""
+
+    def __init__(self, registry_id: str) -> None:
+        super().__init__(f"Registry policy does not exist in the registry with id '{registry_id}'")
+
+
+class TemplateNotFound(NotFound):
+    """No repository creation template has that prefix."""
+
+
+class PullThroughCacheRuleNotFound(NotFound):
+    """No pull-through cache rule has that prefix."""
+
+
+class ExclusionNotFound(NotFound):
+    """The principal is not excluded from pull-time updates."""
+
+
+class ScanNotFound(NotFound):
+    """The image was never scanned."""
+
+
+class SigningConfigurationNotFound(NotFound):
+    """The registry has no signing configuration."""
+
+
+class ReplicationBackfillNotFound(NotFound):
+    """No replication backfill has that id."""
+
+
+class RepositoryCatalogDataNotFound(NotFound):
+    """A public repository without catalog data."""
+
+
+class SecretNotFound(NotFound):
+    """No secret has that ARN or name."""
+
+
+class NoSuchEntity(NotFound):
+    """No such user, group, role, policy, key or provider (iam NoSuchEntity)."""
 
 
 class Conflict(HomeportError):
@@ -215,8 +323,75 @@ class LayerInaccessible(Conflict):
     """The layer exists but no image refers to it."""
 
 
+class LifecyclePolicyPreviewInProgress(Conflict):
+    """A preview of the repository is still running."""
+
+
+class TemplateAlreadyExists(Conflict):
+    """A repository creation template with that prefix exists."""
+
+
+class PullThroughCacheRuleAlreadyExists(Conflict):
+    """A pull-through cache rule with that prefix exists."""
+
+
+class ExclusionAlreadyExists(Conflict):
+    """The principal is excluded from pull-time updates already."""
+
+
+class ImageArchived(Conflict):
+    """The image is archived: restore it first."""
+
+
+class ImageStorageClassUpdateNotSupported(Conflict):
+    """The image's kind or state does not allow the storage class that was asked for."""
+
+
+class UnsupportedImageType(Conflict):
+    """The image is of a kind that cannot be scanned."""
+
+
+class ReplicationBackfillInProgress(Conflict):
+    """A backfill to that destination is running."""
+
+
+class ReplicationBackfillInvalidStatus(Conflict):
+    """The backfill is over."""
+
+
+class UnableToAccessSecret(Conflict):
+    """The secret of an upstream registry may not be read."""
+
+
+class UnableToDecryptSecretValue(Conflict):
+    """The secret of an upstream registry holds no usable credentials."""
+
+
+class SecretExists(Conflict):
+    """A secret of that name exists (secretsmanager ResourceExistsException)."""
+
+
+class InvalidSecretState(Conflict):
+    """The secret is scheduled for deletion, or was never given a value."""
+
+
+class EntityAlreadyExists(Conflict):
+    """A user, group, role, policy or provider of that name exists (iam EntityAlreadyExists)."""
+
+
+class DeleteConflict(Conflict):
+    """An identity that still has something attached cannot be deleted (iam DeleteConflict)."""
+
+
 class LimitExceeded(HomeportError):
     """A published quota would be exceeded."""
+
+
+class Throttled(HomeportError):
+    """The caller sends more requests of this kind than its rate allows."""
+
+    def __init__(self, message: str = "Rate exceeded") -> None:
+        super().__init__(message)
 
 
 class Unauthenticated(HomeportError):
@@ -272,3 +447,7 @@ class Unavailable(HomeportError):
 
 class StorageFull(Unavailable):
     """No room left for bytes or metadata; nothing of this request was kept."""
+
+
+class IdpCommunication(Unavailable):
+    """The keys of an identity provider could not be fetched (sts IDPCommunicationError)."""

@@ -44,12 +44,21 @@ class Repository:
     created_at: datetime
     settings: Settings
     policy: str | None
+    public: bool = False
+    """Whether it belongs to the account's ECR Public registry."""
 
     def arn(self, region: str) -> str:
         """Return the repository's Amazon resource name in `region`."""
+        if self.public:
+            return public_repository_arn(self.account, self.name)
         return repository_arn(region, self.account, self.name)
 
 
 def repository_arn(region: str, account: str, name: str) -> str:
     """Return the resource name of a repository, whether it exists or not."""
     return f"arn:aws:ecr:{region}:{account}:repository/{name}"
+
+
+def public_repository_arn(account: str, name: str) -> str:
+    """Return the resource name of a repository of ECR Public, which is one for all regions."""
+    return f"arn:aws:ecr-public::{account}:repository/{name}"

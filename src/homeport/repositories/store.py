@@ -25,18 +25,19 @@ _columns = select(
     repository.c.encryption_type,
     repository.c.kms_key,
     repository.c.policy,
+    repository.c.public,
 )
-_by_name = Statement(
-    _columns.where(repository.c.account_id == bindparam("account"), repository.c.name == bindparam("name"))
-)
+_registry = (repository.c.account_id == bindparam("account"), repository.c.public == bindparam("public"))
+_by_name = Statement(_columns.where(*_registry, repository.c.name == bindparam("name")))
 _page = Statement(
-    _columns.where(repository.c.account_id == bindparam("account"), repository.c.name > bindparam("after"))
+    _columns.where(*_registry, repository.c.name > bindparam("after"))
     .order_by(repository.c.name)
     .limit(bindparam("count"))
 )
 _insert = Statement(
     insert(repository).values(
         account_id=bindparam("account"),
+        public=bindparam("public"),
         name=bindparam("name"),
         created_at=bindparam("created_at"),
         tag_mutability=bindparam("tag_mutability"),
@@ -91,27 +92,36 @@ def _value(row: Row) -> Repository:
             kms_key=row[8],
         ),
         policy=row[9],
+        public=bool(row[10]),
     )
 
 
-async def find(db: Reader, account: str, name: str) -> Repository | None:
+async def find(db: Reader, account: str, name: str, *, public: bool = False) -> Repository | None:
     """Return the repository of that name, or None."""
-    row = await db.first(_by_name, account=account, name=name)
+    row = await db.first(_by_name, account=account, public=int(public), name=name)
     return _value(row) if row else None
 
 
-async def page(db: Reader, account: str, after: str, count: int) -> list[Repository]:
+async def page(db: Reader, account: str, after: str, count: int, *, public: bool = False) -> list[Repository]:
     """Return up to `count` repositories whose names come after `after`, in order of name."""
-    return [_value(row) for row in await db.all(_page, account=account, after=after, count=count)]
+    rows = await db.all(_page, account=account, public=int(public), after=after, count=count)
+    return [_value(row) for row in rows]
 
 
 async def add(
-    tx: Transaction, account: AccountId, name: RepositoryName, settings: Settings, now: datetime
+    tx: Transaction,
+    account: AccountId,
+    name: RepositoryName,
+    settings: Settings,
+    now: datetime,
+    *,
+    public: bool = False,
 ) -> None:
     """Insert a repository."""
     await tx.run(
         _insert,
         account=account,
+        public=int(public),
         name=name,
         created_at=to_micros(now),
         tag_mutability=settings.tag_mutability.value,

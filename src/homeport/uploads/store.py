@@ -71,6 +71,7 @@ _insert_blob = Statement(
         digest=bindparam("digest"),
         size=bindparam("size"),
         storage_key=bindparam("storage_key"),
+        storage_class="STANDARD",
         created_at=bindparam("now"),
     )
     .on_conflict_do_nothing()
