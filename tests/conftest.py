@@ -41,6 +41,12 @@ def homeport(isolated_environment: None) -> Iterator[Homeport]:
         assert server.defects == []
 
 
+@pytest.fixture(scope="session")
+def mounting(homeport: Homeport) -> None:
+    """The shared server mounts blobs, which ECR does only for those who switch it on."""
+    homeport.client().put_account_setting(name="BLOB_MOUNTING", value="ENABLED")
+
+
 @pytest.fixture
 def fresh_homeport() -> Iterator[Callable[..., Homeport]]:
     """`fresh_homeport(options=[...], ...)` starts a server of the test's own; all end with the test."""

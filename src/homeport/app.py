@@ -8,23 +8,33 @@ from pathlib import Path
 
 from homeport import config
 from homeport.access.authenticate import Authenticator
-from homeport.access.identities import Identities, NewKey
+from homeport.access.keysets import KeySets
+from homeport.access.principals import Principals
+from homeport.access.rates import Rates, rates_from_text
 from homeport.access.sealing import Sealer, create_master_key, load_master_key
+from homeport.access.sessions import Sessions
 from homeport.access.tokens import AuthorizationTokens, DownloadTokens, PageTokens, SessionTokens
+from homeport.access.webidentity import WebIdentities
 from homeport.blobs.faulty import FaultyBlobStore
 from homeport.blobs.files import FileBlobStore
 from homeport.blobs.port import BlobStore
+from homeport.blobs.tiers import TieredBlobStore
 from homeport.config import Settings
 from homeport.database.engine import Database
 from homeport.database.faulty import FaultyDatabase
 from homeport.database.migrate import migrate_sqlite
 from homeport.database.sqlite import SqliteDatabase
+from homeport.iam import accounts, keys, keys_store
+from homeport.iam.model import NewKey
+from homeport.images.headroom import Headroom
 from homeport.images.pulls import PullLog
 from homeport.kernel.clock import SystemClock
 from homeport.kernel.hosts import Hosts
 from homeport.kernel.names import AccountId
 from homeport.kernel.names import Region as RegionName
+from homeport.outbound.client import Outbound, networks
 from homeport.region import Region
+from homeport.secrets.service import Secrets
 from homeport.uploads.service import Uploads
 from homeport.wire.threads import ByteThreads
 
@@ -53,30 +63,38 @@ async def initialise(settings: Settings) -> tuple[Settings, NewKey]:
         create_master_key(settings.data / _KEY_FILE)
     migrate_sqlite(settings.data / _DATABASE_FILE)
     settings = settings.model_copy(update={"account": account})
-    async with Identity(settings) as identities:
-        for known, _ in await identities.accounts():
-            if known == account:  # an earlier first start died before it could show its key
-                for key, _ in await identities.keys(account, "administrator"):
-                    await identities.delete_key(account, key)
-                created = await identities.create_key(account, "administrator", SystemClock().now())
-                break
+    now = SystemClock().now()
+    async with Folder(settings) as folder:
+        if account in [known for known, _ in await accounts.listing(folder.db)]:
+            # An earlier first start died before it could show its key.
+            for key in await keys_store.of(folder.db, account, accounts.ADMINISTRATOR):
+                await keys.delete(folder.db, account, accounts.ADMINISTRATOR, key.id)
+            created = await keys.create(folder.db, folder.sealer, account, accounts.ADMINISTRATOR, now)
         else:
-            created = await identities.create_account(account, "default", SystemClock().now())
+            created = await accounts.create(folder.db, folder.sealer, account, "default", now)
     config.write(settings)
     return settings, created
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFolder:
+    """What the command line works on: the metadata of a data folder and its seal."""
+
+    db: Database
+    sealer: Sealer
+
+
 @dataclass
-class Identity:
-    """The identities of a data folder, for the command line: an asynchronous context manager."""
+class Folder:
+    """A data folder, for the command line: an asynchronous context manager."""
 
     settings: Settings
 
-    async def __aenter__(self) -> Identities:
+    async def __aenter__(self) -> OpenFolder:
         data = self.settings.data
         migrate_sqlite(data / _DATABASE_FILE)
         self._db = SqliteDatabase(data / _DATABASE_FILE)
-        return Identities(self._db, sealer(data))
+        return OpenFolder(self._db, sealer(data))
 
     async def __aexit__(self, *_: object) -> None:
         await self._db.close()
@@ -102,11 +120,15 @@ def build_region(settings: Settings) -> Region:
     db: Database = SqliteDatabase(settings.data / _DATABASE_FILE)
     if settings.database_faults:
         db = FaultyDatabase.from_text(db, settings.database_faults)
-    blobs: BlobStore = FileBlobStore(settings.data / "blobs")
+    archive = settings.archive or settings.data / "archive"
+    blobs: BlobStore = TieredBlobStore(FileBlobStore(settings.data / "blobs"), FileBlobStore(archive))
     if settings.blob_faults:
         blobs = FaultyBlobStore.from_text(blobs, settings.blob_faults)
-    identities = Identities(db, sealing)
+    rates = rates_from_text(settings.throttling)
+    principals = Principals(db, sealing)
+    outbound = Outbound(networks(settings.outbound_allow), settings.outbound_ca_file)
     passwords, sessions = AuthorizationTokens(sealing, name), SessionTokens(sealing)
+    public_passwords = AuthorizationTokens(sealing, "public.ecr")  # the dot: no region is called so
     return Region(
         name=name,
         account=account,
@@ -114,14 +136,23 @@ def build_region(settings: Settings) -> Region:
         clock=clock,
         db=db,
         blobs=blobs,
-        identities=identities,
-        authenticator=Authenticator(identities, passwords, sessions, clock, name),
+        sealer=sealing,
+        principals=principals,
+        role_sessions=Sessions(principals, sessions),
+        web_identities=WebIdentities(principals, KeySets(outbound)),
+        authenticator=Authenticator(principals, passwords, sessions, clock, name),
         passwords=passwords,
+        public_passwords=public_passwords,
+        public_authenticator=Authenticator(principals, public_passwords, sessions, clock, name),
         sessions=sessions,
         downloads=DownloadTokens(sealing),
         pages=PageTokens(sealing),
+        secrets=Secrets(db, sealing, name),
         uploads=Uploads(blobs),
         pulls=PullLog(),
+        quotas=settings.quotas,
+        room=Headroom(settings.quotas),
+        rates=Rates(rates, processes=settings.workers) if rates else None,
         threads=ByteThreads(),
         download_mode=settings.download_mode,
     )

@@ -4,6 +4,7 @@ environment (HOMEPORT_...) < command-line options.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tomllib
 from collections.abc import Callable
@@ -13,8 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from homeport.access.rates import rates_from_text
 from homeport.blobs import faulty as faulty_blobs
 from homeport.database import faulty as faulty_database
+from homeport.kernel.limits import Quotas
+from homeport.outbound.client import networks
 from homeport.wire.download import DownloadMode
 
 FILE = "homeport.toml"
@@ -35,12 +39,38 @@ def _plan(parse: Callable[[str], object]) -> Callable[[str], str]:
     return check
 
 
+def _networks(values: list[str]) -> list[str]:
+    """A check that each text is a network; the texts themselves stay the value."""
+    networks(values)
+    return values
+
+
+def _quotas(value: Any) -> Any:
+    """Quotas by name, from a table or from `name=number, ...`; those that are not named keep ECR's value."""
+    if isinstance(value, str):
+        value = dict(part.split("=", 1) if "=" in part else (part, "") for part in _listed(value))
+    if not isinstance(value, dict):
+        return value
+    known = {field.name for field in dataclasses.fields(Quotas)}
+    for name, number in value.items():
+        if name.strip() not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(sorted(known))}")
+        if isinstance(number, bool) or not str(number).strip().isdecimal():
+            raise ValueError(f"{name} must be a whole number, not {number!r}")
+    return Quotas(**{name.strip(): int(number) for name, number in value.items()})
+
+
 class Settings(BaseSettings):
     """The settings of one process."""
 
     model_config = SettingsConfigDict(env_prefix="HOMEPORT_", extra="forbid", frozen=True)
 
     data: Path = Field(Path("data"), description="Folder of metadata, blobs and keys.")
+    archive: Path | None = Field(
+        None,
+        description="Folder for the bytes of archived images, also on another disk; default: archive in the data "
+        "folder. To change it later, stop the server and move the folder along.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you choose otherwise.")
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     region: str = Field("us-east-1", description="Name of the region this process serves.")
@@ -66,6 +96,26 @@ class Settings(BaseSettings):
     download_mode: DownloadMode = Field(
         DownloadMode.AUTO,
         description="How blobs are sent: sendfile (least CPU), copy (best for clients on this host), or auto.",
+    )
+    quotas: Annotated[Quotas, NoDecode, BeforeValidator(_quotas)] = Field(
+        default_factory=Quotas,
+        description="How much a registry takes where not what ECR allows, such as images_per_repository=500; "
+        "comma-separated. Names: kernel/limits.py, Quotas.",
+    )
+    throttling: Annotated[str, AfterValidator(_plan(rates_from_text))] = Field(
+        "off",
+        description="Request rates: off, ecr, ecr-public, and ACTION=RATE or ACTION=RATE/BURST a second; "
+        "comma-separated, later ones win.",
+    )
+    outbound_allow: Annotated[list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_networks)] = (
+        Field(
+            default_factory=list,
+            description="Private or loopback networks that may be connected to, such as 10.2.0.0/16; comma-separated. "
+            "Public addresses always may.",
+        )
+    )
+    outbound_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that vouch for other servers; by default the system's."
     )
     drain_seconds: int = Field(60, ge=0, description="How long transfers under way may take after SIGTERM.")
     blob_faults: Annotated[str, AfterValidator(_plan(faulty_blobs.faults_from_text))] = Field(

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from homeport.aws.query_writer import error_xml
 from homeport.aws.server import AwsFront
+from homeport.iam import accounts
 from homeport.kernel.errors import HomeportError
 from homeport.oci.server import OciFront
 from homeport.region import Region
@@ -75,6 +76,10 @@ class Dispatch:
             return await self._aws.handle(exchange)
         if path.startswith("/layers/"):
             return await self._oci.download(exchange)
+        if path in ("/token", "/token/"):
+            return await self._oci.token(exchange)
+        if path.startswith("/logos/"):
+            return await self._oci.logo(exchange)
         if path in ("/healthz", "/readyz"):
             exchange.front, exchange.operation = "health", path[1:]
             return await self._health(path)
@@ -89,7 +94,7 @@ class Dispatch:
         if self.draining:
             return _json(503, {"status": "draining"})
         try:
-            await self._region.identities.accounts()
+            await accounts.listing(self._region.db)
             await asyncio.get_running_loop().run_in_executor(None, self._region.blobs.check)
         except HomeportError as error:
             return _json(503, {"status": "unavailable", "reason": error.message})

@@ -5,15 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homeport.access.authenticate import Authenticator
-from homeport.access.identities import Identities
+from homeport.access.principals import Principals
+from homeport.access.rates import Rates
+from homeport.access.sealing import Sealer
+from homeport.access.sessions import Sessions
 from homeport.access.tokens import AuthorizationTokens, DownloadTokens, PageTokens, SessionTokens
+from homeport.access.webidentity import WebIdentities
 from homeport.blobs.port import BlobStore
 from homeport.database.engine import Database
+from homeport.images.headroom import Headroom
 from homeport.images.pulls import PullLog
 from homeport.kernel.clock import Clock
 from homeport.kernel.hosts import Hosts
+from homeport.kernel.limits import Quotas
 from homeport.kernel.names import AccountId
 from homeport.kernel.names import Region as RegionName
+from homeport.secrets.service import Secrets
 from homeport.uploads.service import Uploads
 from homeport.wire.download import DownloadMode
 from homeport.wire.threads import ByteThreads
@@ -29,13 +36,22 @@ class Region:
     clock: Clock
     db: Database
     blobs: BlobStore
-    identities: Identities
+    sealer: Sealer
+    principals: Principals
+    role_sessions: Sessions
+    web_identities: WebIdentities
     authenticator: Authenticator
     passwords: AuthorizationTokens
+    public_passwords: AuthorizationTokens
+    public_authenticator: Authenticator
     sessions: SessionTokens
     downloads: DownloadTokens
     pages: PageTokens
+    secrets: Secrets
     uploads: Uploads
     pulls: PullLog
+    quotas: Quotas
+    room: Headroom
+    rates: Rates | None
     threads: ByteThreads
     download_mode: DownloadMode

@@ -71,6 +71,8 @@ REQUESTS = _Requests()
 REGISTRY.register(REQUESTS)
 ACTIVE = Gauge("homeport_requests_active", "Requests under way.", registry=REGISTRY)
 SWEPT = Counter("homeport_swept_total", "Stale uploads and unreferenced bytes removed.", registry=REGISTRY)
+JOBS = Counter("homeport_jobs_total", "Jobs by outcome.", ("kind", "outcome"), registry=REGISTRY)
+JOBS_WAITING = Gauge("homeport_jobs_waiting", "Jobs that are not done yet.", registry=REGISTRY)
 
 
 _json_lines = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.harness.images import Blob, Image, sha256
+from tests.harness.oci import OciClient
+from tests.harness.server import Credentials, Homeport
 
 MISSING = "sha256:" + "0" * 64
 """A digest that nothing has."""
@@ -97,3 +100,16 @@ def policy(*actions: str, resource: str = "*", effect: str = "Allow") -> dict[st
     """An identity policy with one statement."""
     statement = {"Effect": effect, "Action": list(actions), "Resource": resource}
     return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def at_registry(homeport: Homeport, who: Credentials, account: str | None = None) -> OciClient:
+    """A bare OCI client of the registry of an account (by default the caller's own) by its own host name."""
+    port = homeport.host.rpartition(":")[2]
+    client = OciClient(homeport.url, password=homeport.password(who))
+    client.headers["Host"] = f"{account or who.account_id}.dkr.ecr.{who.region}.localhost:{port}"
+    return client
+
+
+def document(*statements: dict[str, Any]) -> str:
+    """A resource policy as text."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})

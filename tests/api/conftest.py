@@ -17,6 +17,12 @@ def ecr(homeport: Homeport) -> Any:
 
 
 @pytest.fixture(scope="session")
+def iam(homeport: Homeport) -> Any:
+    """The administrator's client of IAM."""
+    return homeport.client("iam")
+
+
+@pytest.fixture(scope="session")
 def account(homeport: Homeport) -> str:
     """The id of the administrator's registry."""
     return homeport.credentials.account_id
@@ -38,3 +44,15 @@ def neighbour(homeport: Homeport) -> Credentials:
 def pusher(homeport: Homeport) -> Credentials:
     """A user of the administrator's account who may do everything with images, and nothing else."""
     return homeport.user("pusher", policy("ecr:*Image*", "ecr:*Layer*", "ecr:GetAuthorizationToken"))
+
+
+@pytest.fixture
+def owner(homeport: Homeport) -> Credentials:
+    """The administrator of an account of the test's own, whose registry settings nobody else minds."""
+    return homeport.account()
+
+
+@pytest.fixture
+def own(homeport: Homeport, owner: Credentials) -> Any:
+    """The client of `owner`."""
+    return homeport.client(credentials=owner)

@@ -9,16 +9,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from botocore.model import ListShape, Shape, StructureShape
+
 from tests.harness.oci import OciClient, Response
 from tests.harness.server import Credentials
 
-TARGETS = {"ecr": "AmazonEC2ContainerRegistry_V20150921", "ecr-public": "SpencerFrontendService"}
+TARGETS = {
+    "ecr": "AmazonEC2ContainerRegistry_V20150921",
+    "ecr-public": "SpencerFrontendService",
+    "secretsmanager": "secretsmanager",
+}
 JSON = "application/x-amz-json-1.1"
 FORM = "application/x-www-form-urlencoded"
 
@@ -97,7 +103,7 @@ def call(
         operation: such as `CreateRepository`.
         params: its input, or the exact body.
         signer: None sends the call unsigned.
-        service: `ecr` or `ecr-public`.
+        service: one of TARGETS.
         headers: replace or add; they are signed.
         signature: `at` and `payload_hash` of `Signer.sign`.
     """
@@ -114,12 +120,27 @@ def call(
 
 
 def query_call(url: str, params: Mapping[str, str], signer: Signer | None) -> Response:
-    """Send one call of the query protocol, as STS takes it; `params` hold Action."""
+    """Send one call of the query protocol, as STS and (with its Version) IAM take it; `params` hold Action."""
     body = urlencode({"Version": "2011-06-15", **params}).encode()
     sent = {"host": urlsplit(url).netloc, "content-type": FORM}
     if signer is not None:
         sent = signer.sign("POST", sent, body)
     return OciClient(url).request("POST", "/", headers=sent, body=body)
+
+
+def form_fields(shape: Shape | None, value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The fields of a form for a value of a shape; one that does not fit its shape becomes a plain text."""
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
+        for name, item in value.items():
+            if item is not None:
+                yield from form_fields(shape.members[name], item, f"{prefix}.{name}" if prefix else name)
+    elif isinstance(shape, ListShape) and isinstance(value, list):
+        for number, item in enumerate(value, 1):
+            yield from form_fields(shape.member, item, f"{prefix}.member.{number}")
+        if not value:
+            yield prefix, ""
+    else:
+        yield prefix, str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def fault(answer: Response) -> tuple[str, str]:

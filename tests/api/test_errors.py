@@ -290,15 +290,6 @@ def test_an_operation_on_a_repository_that_is_not_there_yet_is_checked_on_that_r
     assert other[0] == "AccessDeniedException"
 
 
-def test_ecr_public_answers_with_its_own_word_for_unsupported(homeport: Homeport) -> None:
-    public: Any = homeport.client("ecr-public")
-
-    code, message = refused(public.describe_registries)
-
-    assert code == "UnsupportedCommandException"
-    assert "ecr-public:DescribeRegistries" in message
-
-
 def test_a_refusal_by_ecr_public_names_its_own_resources(homeport: Homeport, stranger: Credentials) -> None:
     public: Any = homeport.client("ecr-public", credentials=stranger)
 

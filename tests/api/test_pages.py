@@ -8,6 +8,7 @@ import pytest
 
 from homeport.aws import faults as aws_faults
 from homeport.aws.handlers import HANDLERS
+from homeport.aws.services import SERVICE_NAMES
 from homeport.kernel.errors import HomeportError
 from homeport.oci import faults as oci_faults
 from tools import errors_page, operations_page
@@ -24,7 +25,7 @@ def test_the_committed_page_of_errors_is_the_generated_one() -> None:
 def test_the_page_of_operations_counts_what_works() -> None:
     counts = re.findall(r"(\d+) of (\d+) operations work", operations_page.page())
 
-    working = [sum(front == name for front, _ in HANDLERS) for name in ("ecr", "ecr-public", "sts")]
+    working = [sum(front == name for front, _ in HANDLERS) for name in SERVICE_NAMES]
     assert [int(count) for count, _ in counts] == working
     assert [int(total) for _, total in counts][:2] == [62, 23]
 

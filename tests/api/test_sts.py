@@ -60,11 +60,8 @@ def test_a_signature_for_ecr_is_not_one_for_sts(homeport: Homeport) -> None:
 def test_other_operations_of_sts_are_invalid_actions(homeport: Homeport) -> None:
     sts: Any = homeport.client("sts")
 
-    assert refused(sts.get_session_token)[0] == "InvalidAction"
-    assert (
-        refused(sts.assume_role, RoleArn="arn:aws:iam::123456789012:role/x", RoleSessionName="me")[0]
-        == "InvalidAction"
-    )
+    assert refused(sts.get_federation_token, Name="me")[0] == "InvalidAction"
+    assert refused(sts.decode_authorization_message, EncodedMessage="x")[0] == "InvalidAction"
 
 
 def test_an_answer_of_sts_has_the_shape_that_other_tools_parse(homeport: Homeport) -> None:

@@ -143,6 +143,7 @@ def test_pushing_the_same_image_again_uploads_nothing(
     assert pushed_digest(again) == pushed_digest(first)
 
 
+@pytest.mark.usefixtures("mounting")
 def test_docker_mounts_a_layer_that_another_repository_has(
     docker: Sandbox, homeport: Homeport, new_repository: Callable[[], str]
 ) -> None:

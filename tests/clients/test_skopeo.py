@@ -138,6 +138,7 @@ def test_delete_removes_the_image_for_everybody(
     assert oci.pull(repository, "kept") == bytes_of(kept)
 
 
+@pytest.mark.usefixtures("mounting")
 def test_a_layer_that_another_repository_has_is_mounted_instead_of_uploaded(
     skopeo: Sandbox, homeport: Homeport, new_repository: Callable[[], str], oci: OciClient
 ) -> None:

@@ -25,24 +25,45 @@ from homeport.blobs.port import (
     BlobMissing,
     BlobReader,
     BlobStore,
+    StorageClass,
     StorageKey,
     new_storage_key,
 )
+from homeport.blobs.tiers import TieredBlobStore
 from homeport.kernel.errors import Unavailable
+
+
+def files(folder: Path) -> FileBlobStore:
+    return FileBlobStore(folder, reserve_bytes=0)
+
 
 DRIVERS: dict[str, Callable[[Path], BlobStore]] = {
     "memory": lambda folder: MemoryBlobStore(),
-    "files": lambda folder: FileBlobStore(folder / "blobs", reserve_bytes=0),
+    "files": lambda folder: files(folder / "blobs"),
     "faulty memory": lambda folder: FaultyBlobStore(MemoryBlobStore()),
-    "faulty files": lambda folder: FaultyBlobStore(FileBlobStore(folder / "blobs", reserve_bytes=0)),
+    "faulty files": lambda folder: FaultyBlobStore(files(folder / "blobs")),
+    "tiers": lambda folder: TieredBlobStore(files(folder / "blobs"), files(folder / "archive")),
 }
+CASES = [
+    *((driver, StorageClass.STANDARD) for driver in DRIVERS),
+    *((driver, StorageClass.ARCHIVE) for driver in ("memory", "tiers")),
+]
+_keys_of = [StorageClass.STANDARD]
+"""Which storage class the tests that run now are about."""
 
 
-@pytest.fixture(scope="module", params=list(DRIVERS))
+def new_key() -> StorageKey:
+    return new_storage_key(_keys_of[-1])
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1].lower()}")
 def store(request: pytest.FixtureRequest) -> Iterator[BlobStore]:
     """One store for all tests of a driver: every test has its own keys, so nothing is shared."""
+    driver, storage_class = request.param
+    _keys_of.append(storage_class)
     with TemporaryDirectory() as folder:
-        yield DRIVERS[request.param](Path(folder))
+        yield DRIVERS[driver](Path(folder))
+    _keys_of.pop()
 
 
 def append(store: BlobStore, key: StorageKey, offset: int, *parts: bytes) -> int:
@@ -62,13 +83,13 @@ def content(reader: BlobReader) -> bytes:
 
 
 def finished(store: BlobStore, blob: bytes) -> StorageKey:
-    key = new_storage_key()
+    key = new_key()
     store.finish(key, append(store, key, 0, blob))
     return key
 
 
 def test_a_pushed_blob_is_read_back_exactly(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
 
     with closing(store.writer(key, 0)) as writer:
         assert writer.offset == 0
@@ -81,7 +102,7 @@ def test_a_pushed_blob_is_read_back_exactly(store: BlobStore) -> None:
 
 
 def test_an_upload_continues_in_a_later_request(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     offset = append(store, key, 0, b"one ")
 
     offset = append(store, key, offset, b"two")
@@ -91,7 +112,7 @@ def test_an_upload_continues_in_a_later_request(store: BlobStore) -> None:
 
 
 def test_bytes_beyond_the_acknowledged_offset_are_cut(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"acknowledged", b" and then the node died")
 
     append(store, key, 12, b"!")
@@ -102,7 +123,7 @@ def test_bytes_beyond_the_acknowledged_offset_are_cut(store: BlobStore) -> None:
 
 @pytest.mark.parametrize("offset", [0, 12, 17])
 def test_opening_a_writer_changes_no_byte(store: BlobStore, offset: int) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"acknowledged tail")
 
     with closing(store.writer(key, offset)) as writer:
@@ -115,7 +136,7 @@ def test_opening_a_writer_changes_no_byte(store: BlobStore, offset: int) -> None
 
 @pytest.mark.parametrize("offset", [0, 1, 12, 16, 17])
 def test_a_cut_removes_the_tail_and_nothing_else(store: BlobStore, offset: int) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"acknowledged tail")
 
     with closing(store.writer(key, offset)) as writer:
@@ -134,7 +155,7 @@ def test_a_cut_removes_the_tail_and_nothing_else(store: BlobStore, offset: int) 
 def test_a_writer_can_take_back_what_it_wrote_without_letting_go_of_the_upload(
     store: BlobStore, offset: int
 ) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"acknowledged")
 
     with closing(store.writer(key, 12)) as writer:
@@ -155,7 +176,7 @@ def test_a_writer_can_take_back_what_it_wrote_without_letting_go_of_the_upload(
 
 
 def test_a_cut_is_enough_to_finish_at_the_acknowledged_offset(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"acknowledged tail")
 
     with pytest.raises(BlobDamaged):
@@ -167,7 +188,7 @@ def test_a_cut_is_enough_to_finish_at_the_acknowledged_offset(store: BlobStore) 
 
 
 def test_a_cut_of_an_upload_without_a_byte_leaves_an_upload_without_a_byte(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
 
     cut(store, key, 0)
     store.finish(key, 0)
@@ -176,7 +197,7 @@ def test_a_cut_of_an_upload_without_a_byte_leaves_an_upload_without_a_byte(store
 
 
 def test_an_empty_write_cuts_like_any_other(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"acknowledged tail")
 
     append(store, key, 12)
@@ -185,7 +206,7 @@ def test_an_empty_write_cuts_like_any_other(store: BlobStore) -> None:
 
 
 def test_an_upload_that_starts_again_at_zero_forgets_the_earlier_bytes(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"lost before it was acknowledged")
 
     append(store, key, 0, b"new")
@@ -194,7 +215,7 @@ def test_an_upload_that_starts_again_at_zero_forgets_the_earlier_bytes(store: Bl
 
 
 def test_an_upload_that_lost_acknowledged_bytes_is_not_continued(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"12345")
 
     with pytest.raises(BlobDamaged):
@@ -205,11 +226,11 @@ def test_an_upload_that_lost_acknowledged_bytes_is_not_continued(store: BlobStor
 
 def test_an_upload_that_was_never_begun_cannot_be_continued(store: BlobStore) -> None:
     with pytest.raises(BlobMissing):
-        store.writer(new_storage_key(), 1)
+        store.writer(new_key(), 1)
 
 
 def test_two_requests_cannot_write_to_one_upload_at_once(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     first = store.writer(key, 0)
     first.write([b"first"])
 
@@ -226,7 +247,7 @@ def test_two_requests_cannot_write_to_one_upload_at_once(store: BlobStore) -> No
 
 
 def test_a_staged_blob_cannot_be_pulled(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"not yet verified")
 
     with pytest.raises(BlobMissing):
@@ -260,7 +281,7 @@ def test_finishing_again_after_a_lost_answer_succeeds(store: BlobStore) -> None:
 
 @pytest.mark.parametrize("size", [0, 3, 5])
 def test_a_blob_of_another_size_than_was_acknowledged_is_never_finished(store: BlobStore, size: int) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"four")
 
     with pytest.raises(BlobDamaged):
@@ -279,7 +300,7 @@ def test_finishing_again_with_another_size_is_refused(store: BlobStore) -> None:
 
 
 def test_absent_bytes_are_reported_as_missing(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
 
     for call in (lambda: store.reader(key), lambda: store.staged(key), lambda: store.finish(key, 0)):
         with pytest.raises(BlobMissing):
@@ -287,7 +308,7 @@ def test_absent_bytes_are_reported_as_missing(store: BlobStore) -> None:
 
 
 def test_an_empty_blob_can_be_stored(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
 
     with closing(store.writer(key, 0)) as writer:
         assert writer.write([]) == 0
@@ -298,7 +319,7 @@ def test_an_empty_blob_can_be_stored(store: BlobStore) -> None:
 
 
 def test_a_write_of_thousands_of_small_parts_keeps_every_byte_in_order(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     parts = [number.to_bytes(3, "big")[: 1 + number % 3] for number in range(5000)]
 
     with closing(store.writer(key, 0)) as writer:
@@ -308,7 +329,7 @@ def test_a_write_of_thousands_of_small_parts_keeps_every_byte_in_order(store: Bl
 
 
 def test_a_part_of_wider_items_counts_in_bytes(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     wide = memoryview(bytes(range(16))).cast("I")
 
     with closing(store.writer(key, 0)) as writer:
@@ -347,7 +368,7 @@ def test_a_negative_range_or_offset_is_refused(store: BlobStore) -> None:
             with pytest.raises(ValueError):
                 reader.read(offset, length)
     with pytest.raises(ValueError):
-        store.writer(new_storage_key(), -1)
+        store.writer(new_key(), -1)
 
 
 def test_a_descriptor_if_offered_names_the_same_bytes(store: BlobStore) -> None:
@@ -361,7 +382,7 @@ def test_a_descriptor_if_offered_names_the_same_bytes(store: BlobStore) -> None:
 
 
 def test_a_reader_of_an_upload_sees_the_length_at_its_opening(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"early")
 
     with closing(store.staged(key)) as reader:
@@ -372,7 +393,7 @@ def test_a_reader_of_an_upload_sees_the_length_at_its_opening(store: BlobStore) 
 
 
 def test_an_upload_cut_under_a_reader_is_never_read_as_if_it_ended_there(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     append(store, key, 0, b"0123456789")
 
     with closing(store.staged(key)) as reader:
@@ -383,7 +404,7 @@ def test_an_upload_cut_under_a_reader_is_never_read_as_if_it_ended_there(store: 
 
 
 def test_what_is_closed_cannot_be_used_and_closing_twice_is_harmless(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     writer = store.writer(key, 0)
     writer.close()
     writer.close()
@@ -398,7 +419,7 @@ def test_what_is_closed_cannot_be_used_and_closing_twice_is_harmless(store: Blob
 
 
 def test_a_discarded_blob_is_gone_whether_staged_or_finished(store: BlobStore) -> None:
-    staged, done = new_storage_key(), finished(store, b"done")
+    staged, done = new_key(), finished(store, b"done")
     append(store, staged, 0, b"staged")
 
     store.discard(staged)
@@ -414,11 +435,11 @@ def test_discarding_what_is_absent_is_silent(store: BlobStore) -> None:
     store.discard(key)
 
     store.discard(key)
-    store.discard(new_storage_key())
+    store.discard(new_key())
 
 
 def test_an_upload_discarded_while_it_is_written_can_never_be_finished(store: BlobStore) -> None:
-    key = new_storage_key()
+    key = new_key()
     writer = store.writer(key, 0)
     writer.write([b"half"])
 
@@ -447,6 +468,8 @@ def test_an_upload_discarded_while_it_is_written_can_never_be_finished(store: Bl
         "data/01/00000000-0000-4000-8000-000000000000",
         "data/AA/AAAAAAAA-0000-4000-8000-000000000000",
         "staging/00/00000000-0000-4000-8000-000000000000",
+        "archive/01/00000000-0000-4000-8000-000000000000",
+        "archive/../data/00/00000000-0000-4000-8000-000000000000",
         "data/00/00000000-0000-4000-8000-000000000000/x",
         "data/00/00000000-0000-4000-8000-00000000000\0",
     ],
@@ -470,7 +493,7 @@ def test_a_store_with_room_is_ready(store: BlobStore) -> None:
 
 
 def test_many_uploads_at_once_do_not_mix(store: BlobStore) -> None:
-    keys = [new_storage_key() for _ in range(8)]
+    keys = [new_key() for _ in range(8)]
     blobs = [bytes([number]) * 100_000 for number in range(8)]
     failures: list[BaseException] = []
 
@@ -501,7 +524,7 @@ def test_many_uploads_at_once_do_not_mix(store: BlobStore) -> None:
 def test_however_a_blob_is_split_and_interrupted_the_same_bytes_come_back(
     store: BlobStore, requests: list[list[bytes]], tails: list[bytes], ranges: list[tuple[int, int]]
 ) -> None:
-    key = new_storage_key()
+    key = new_key()
     expected = b""
 
     for number, parts in enumerate(requests):

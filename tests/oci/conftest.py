@@ -74,6 +74,7 @@ def site(homeport: Homeport) -> Site:
 
 
 def _maker(server: Homeport) -> Callable[[], str]:
+    server.client().put_account_setting(name="BLOB_MOUNTING", value="ENABLED")
     counter = iter(range(10**6))
 
     def make() -> str:

@@ -82,6 +82,7 @@ def file_of(server: Homeport, digest: str) -> Path:
     return server.data / "blobs" / str(key)
 
 
+@pytest.mark.usefixtures("mounting")
 def test_b1_a_mount_from_a_repository_that_may_not_be_pulled_finds_nothing(
     homeport: Homeport, site: Site, new_repository: Callable[[], str], stranger: Callable[..., Credentials]
 ) -> None:
@@ -98,6 +99,7 @@ def test_b1_a_mount_from_a_repository_that_may_not_be_pulled_finds_nothing(
     assert status(site, mine, digest) == 404
 
 
+@pytest.mark.usefixtures("mounting")
 def test_b2_both_repositories_of_a_mount_must_be_granted(
     homeport: Homeport, site: Site, new_repository: Callable[[], str], stranger: Callable[..., Credentials]
 ) -> None:
@@ -157,6 +159,7 @@ def test_b4_a_blob_of_a_deleted_repository_is_gone_at_once(
     site.ask("GET", f"/v2/{repository}/manifests/{image.digest}").refused(404, "MANIFEST_UNKNOWN")
 
 
+@pytest.mark.usefixtures("mounting")
 def test_b5_a_blob_deleted_in_one_repository_stays_in_the_other(
     homeport: Homeport, site: Site, new_repository: Callable[[], str]
 ) -> None:

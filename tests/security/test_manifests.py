@@ -409,7 +409,8 @@ def test_m10_a_hundred_thousand_referrers_come_in_bounded_pages(
     with contextlib.closing(sqlite3.connect(server.data / "homeport.db")) as db, db:
         db.executemany(
             "INSERT INTO image (repository_id, digest, media_type, artifact_type, subject, annotations, size,"
-            " manifest, manifest_size, pushed_at) SELECT id, ?, ?, 'application/x.a', ?, ?, 2, x'7b7d', 2, 1"
+            " manifest, manifest_size, pushed_at, status)"
+            " SELECT id, ?, ?, 'application/x.a', ?, ?, 2, x'7b7d', 2, 1, 'ACTIVE'"
             " FROM repository",
             (
                 (sha256(b"%d" % number), OCI_MANIFEST, subject, json.dumps({"note": "n" * 200}))

@@ -66,10 +66,15 @@ def test_only_the_wire_and_those_who_answer_know_the_web_server() -> None:
     allowed = {
         file
         for file in TREES
-        if file.startswith(("wire/", "aws/", "oci/", "console/")) or file in ("dispatch.py", "serving.py")
+        if file.startswith(("wire/", "outbound/", "aws/", "oci/", "console/"))
+        or file in ("dispatch.py", "serving.py")
     }
 
     assert importers("aiohttp") <= allowed
+
+
+def test_only_the_verifier_of_web_identities_knows_the_tokens_of_others() -> None:
+    assert importers("joserfc") == {"access/keysets.py", "access/webidentity.py"}
 
 
 @pytest.mark.parametrize("module", ["pickle", "marshal", "shelve", "dill", "jsonpickle"])

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from homeport import config
 from homeport.config import FILE, Settings
+from homeport.kernel.limits import Quotas
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +111,25 @@ def test_a_settings_file_that_was_not_finished_leaves_the_old_one(
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_networks_that_may_be_contacted_are_checked_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMEPORT_OUTBOUND_ALLOW", "10.2.0.0/16, ::1/128")
+
+    assert config.load().outbound_allow == ["10.2.0.0/16", "::1/128"]
+    with pytest.raises(ValidationError, match="has host bits set"):
+        config.load(outbound_allow=["10.2.3.4/16"])
+
+
+def test_quotas_come_from_a_table_of_the_file_or_from_one_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / FILE).write_text('throttling = "ecr"\n[quotas]\nrepositories = 5\n')
+
+    found = config.load(data=tmp_path)
+    monkeypatch.setenv("HOMEPORT_QUOTAS", "tags_per_image=7, repositories=9")
+    stronger = config.load(data=tmp_path)
+
+    assert found.quotas == Quotas(repositories=5)
+    assert found.throttling == "ecr"
+    assert stronger.quotas == Quotas(repositories=9, tags_per_image=7)

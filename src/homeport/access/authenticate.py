@@ -10,11 +10,11 @@ import base64
 import binascii
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from homeport.access import policies, sigv4
+from homeport.access import sigv4
 from homeport.access.evaluate import ANONYMOUS, Caller
-from homeport.access.identities import Identities, Principal
+from homeport.access.principals import Principal, Principals
 from homeport.access.sealing import Secret
 from homeport.access.sigv4 import Claim, SigningRequest
 from homeport.access.tokens import AuthorizationTokens, RegistryGrant, SessionScope, SessionTokens
@@ -44,13 +44,13 @@ class Authenticator:
 
     def __init__(
         self,
-        identities: Identities,
+        principals: Principals,
         passwords: AuthorizationTokens,
         sessions: SessionTokens,
         clock: Clock,
         region: str,
     ) -> None:
-        self._identities = identities
+        self._principals = principals
         self._passwords = passwords
         self._sessions = sessions
         self._clock = clock
@@ -108,10 +108,10 @@ class Authenticator:
         if claim.session_token is not None:
             grant = self._sessions.read(claim.session_token, claim.access_key_id, self._clock.now())
             return grant.secret, await self._of_session(grant), grant
-        key = await self._identities.key(claim.access_key_id)
+        key = await self._principals.key(claim.access_key_id)
         if key is None:
             raise InvalidClientToken(_INVALID)
-        return key.secret, await self._identities.principal(claim.access_key_id), None
+        return key.secret, await self._principals.principal(claim.access_key_id), None
 
     async def registry(self, authorization: str | None) -> Principal:
         """Return who stands behind a `/v2/` Authorization header: Basic AWS:<password>, or Bearer <password>.
@@ -135,24 +135,16 @@ class Authenticator:
             except ExpiredToken:
                 raise AuthorizationTokenExpired from None
         else:
-            found = await self._identities.principal(grant.access_key_id)
+            found = await self._principals.principal(grant.access_key_id)
         if found is None:
             raise InvalidClientToken("Not Authorized")
         return found
 
     async def _of_session(self, scope: SessionScope) -> Principal | None:
-        """The holder of temporary credentials: the user's present rights, narrowed by the session policy."""
+        """The holder of temporary credentials, as they are now. Errors: ExpiredToken."""
         if scope.expires_at <= self._clock.now():
             raise ExpiredToken("The security token included in the request is expired")
-        parent = await self._identities.principal(scope.parent_key_id)
-        if parent is None or parent.arn != scope.principal_arn:
-            return None
-        narrowed = (
-            policies.compiled_identity_policy(scope.session_policy)
-            if scope.session_policy is not None
-            else None
-        )
-        return replace(parent, access_key_id=scope.access_key_id, session_policy=narrowed)
+        return await self._principals.session(scope)
 
 
 def caller_name(caller: Caller) -> str:

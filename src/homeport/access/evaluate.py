@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from homeport.access.policies import Policy, Principals, Statement
@@ -20,12 +20,19 @@ CallerKind = Literal["anonymous", "root", "user", "assumed-role", "federated", "
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `arn` is the session's ARN for a role, and the service's name for a service."""
+    """Who asks. `arn` is the session's ARN for a role, and the service's name for a service.
+
+    `role` is the ARN of the role with its path, for a role session. `facts` are further context keys in lower case that
+    belong to the caller and not to the request: principal tags, the provider that federated them and its claims, the
+    source identity, when the credentials were issued.
+    """
 
     account: str
     arn: str
     principal_id: str
     kind: CallerKind
+    role: str = ""
+    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 ANONYMOUS: Final = Caller("", "", "", "anonymous")
@@ -36,12 +43,14 @@ class Ask:
     """What is asked: `ecr:PutImage`, an ARN (or `*` where the action has none) and the request context.
 
     Context keys are compared without case; several values are a tuple. What follows from the caller
-    (aws:username, aws:PrincipalArn, ...) is added by `evaluate` and cannot be overridden from here.
+    (aws:username, aws:PrincipalArn, ...) is added by `evaluate` and cannot be overridden from here; `tags` are those of
+    the resource. The context is looked at only when a policy asks for something that neither caller nor tags answer.
     """
 
     action: str
     resource: str
     context: Mapping[str, str | tuple[str, ...]]
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,24 @@ def evaluate(
     return _BY_IDENTITY if same_account else _BY_BOTH
 
 
+def trusted(caller: Caller, ask: Ask, policy: Policy, *, account: str) -> bool:
+    """Whether a role's trust policy in `account` lets `caller` in; what identity policies say is another question.
+
+    Whoever comes with a web identity has to be named by the provider: "everyone" does not mean them.
+    """
+    action, facts = ask.action.lower(), _RequestFacts(caller, ask, account)
+    match = _PrincipalMatch(caller, facts, limited=False, bounded=False)
+    for statement in policy.denies:
+        if match.denied(statement) and statement.covers(action, ask.resource, facts):
+            return False
+    if caller.kind == "federated":
+        return any(
+            match.federated(statement) and statement.covers(action, ask.resource, facts)
+            for statement in policy.allows
+        )
+    return _granted((policy,), match, action, ask.resource, facts) is not _Grant.NONE
+
+
 def _denied(policies: Sequence[Policy], action: str, resource: str, facts: _RequestFacts) -> bool:
     for policy in policies:
         for statement in policy.denies:
@@ -211,6 +238,11 @@ class _PrincipalMatch:
                 return _Grant.LIMITED
         return _Grant.ACCOUNT if self._account in named.accounts else _Grant.NONE
 
+    def federated(self, statement: Statement) -> bool:
+        """True when the statement names the provider that vouches for the caller."""
+        named = statement.principals
+        return named is not None and not statement.not_principals and self._provider(named)
+
     def denied(self, statement: Statement) -> bool:
         """True when a Deny statement is about the caller."""
         named = statement.principals
@@ -247,6 +279,8 @@ class _PrincipalMatch:
                 return self._arn in named.services
             case "root":
                 return self._account in named.accounts
+            case "federated":
+                return self._provider(named)
             case "assumed-role" if self._role not in named.roles:
                 return False
         return self._account in named.accounts and self._arn in named.identities
@@ -267,52 +301,78 @@ _PRINCIPAL_TYPES: Final[Mapping[CallerKind, str]] = {
 }
 # Never taken from `Ask.context`, also when the caller's kind has no such key: a policy that trusts
 # aws:username must not be answered by a request that could bring its own.
-_FROM_CALLER: Final = (
-    "aws:principalarn",
-    "aws:principalaccount",
-    "aws:principaltype",
-    "aws:principalisawsservice",
-    "aws:principalservicename",
-    "aws:resourceaccount",
-    "aws:userid",
-    "aws:username",
+_FROM_CALLER: Final = frozenset(
+    {
+        "aws:principalarn",
+        "aws:principalaccount",
+        "aws:principaltype",
+        "aws:principalisawsservice",
+        "aws:principalservicename",
+        "aws:resourceaccount",
+        "aws:userid",
+        "aws:username",
+        "aws:viaawsservice",
+    }
 )
 
 
 class _RequestFacts:
-    """The request context, put together when the first condition or variable asks for it."""
+    """The request context: the caller's part first, then the resource's tags, then what the request itself brings."""
 
-    __slots__ = ("_ask", "_caller", "_resource_account", "_values")
+    __slots__ = ("_ask", "_caller", "_own", "_resource_account", "_tags", "_values")
 
     def __init__(self, caller: Caller, ask: Ask, resource_account: str) -> None:
         self._caller, self._ask, self._resource_account = caller, ask, resource_account
+        self._own: dict[str, tuple[str, ...]] | None = None
+        self._tags: dict[str, tuple[str, ...]] | None = None
         self._values: dict[str, tuple[str, ...]] | None = None
 
     def get(self, key: str) -> tuple[str, ...] | None:
+        if key in _FROM_CALLER:
+            if self._own is None:
+                self._own = self._of_caller()
+            return self._own.get(key)
+        found = self._caller.facts.get(key)
+        if found is not None:
+            return found
+        if self._ask.tags and ":resourcetag/" in key:
+            if self._tags is None:
+                self._tags = self._of_tags()
+            found = self._tags.get(key)
+            if found is not None:
+                return found
         if self._values is None:
-            self._values = self._gather()
+            self._values = {
+                key.lower(): (value,) if isinstance(value, str) else tuple(value)
+                for key, value in self._ask.context.items()
+            }
         return self._values.get(key)
 
-    def _gather(self) -> dict[str, tuple[str, ...]]:
-        caller = self._caller
-        values = {
-            key.lower(): (value,) if isinstance(value, str) else tuple(value)
-            for key, value in self._ask.context.items()
+    def _of_tags(self) -> dict[str, tuple[str, ...]]:
+        services = ("aws", self._ask.action.partition(":")[0].lower())
+        return {
+            f"{service}:resourcetag/{key.lower()}": (value,)
+            for service in services
+            for key, value in self._ask.tags.items()
         }
-        for key in _FROM_CALLER:
-            values.pop(key, None)
+
+    def _of_caller(self) -> dict[str, tuple[str, ...]]:
+        caller = self._caller
         # IAM "AWS global condition context keys", Properties of the principal and of the resource.
-        values["aws:resourceaccount"] = (self._resource_account,)
-        values["aws:principalisawsservice"] = ("true" if caller.kind == "service" else "false",)
+        values: dict[str, tuple[str, ...]] = {
+            "aws:resourceaccount": (self._resource_account,),
+            "aws:principalisawsservice": ("true" if caller.kind == "service" else "false",),
+            "aws:viaawsservice": ("false",),
+        }
         if caller.kind == "service":
             values["aws:principalservicename"] = (caller.arn,)
             return values
         values["aws:principaltype"] = (_PRINCIPAL_TYPES[caller.kind],)
         values["aws:userid"] = (caller.principal_id or "anonymous",)
-        if caller.kind != "anonymous":
+        if caller.account:
             values["aws:principalaccount"] = (caller.account,)
             # For a role session this is the role's ARN, not the session's.
-            role = _role_arn(caller.arn) if caller.kind == "assumed-role" else ""
+            role = caller.role or (_role_arn(caller.arn) if caller.kind == "assumed-role" else "")
             values["aws:principalarn"] = (role or caller.arn,)
         if caller.kind == "user":
             values["aws:username"] = (caller.arn.rpartition("/")[2],)

@@ -6,7 +6,7 @@ proves that no row is missing. Source: Service Authorization Reference for Amazo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -17,7 +17,8 @@ class On(StrEnum):
     REPOSITORY = "repository"
     """The named repository; all of the registry's (`repository/*`) when the request names none."""
     REGISTRY = "registry"
-    """The action has no resource-level permission: policies need `Resource: "*"`."""
+    """The action has no resource-level permission: policies need `Resource: "*"`. A public registry as a whole has an
+    ARN, which is the resource of all but its password."""
     IDENTITY = "identity"
     """A user, group, role, policy, provider or secret: the handler names its ARN (`*` when the request lists all)."""
     NOBODY = "nobody"
@@ -86,10 +87,10 @@ _ECR_ON_REGISTRY: dict[Audit, tuple[str, ...]] = {
 
 _PUBLIC_ON_REPOSITORY: dict[Audit, tuple[str, ...]] = {
     _READ: (
-        "BatchCheckLayerAvailability", "DescribeImageTags", "DescribeImages", "GetRepositoryCatalogData",
-        "GetRepositoryPolicy", "ListTagsForResource",
+        "BatchCheckLayerAvailability", "DescribeImages", "GetRepositoryCatalogData", "GetRepositoryPolicy",
+        "ListTagsForResource",
     ),
-    _LIST: ("DescribeRepositories",),
+    _LIST: ("DescribeImageTags", "DescribeRepositories"),
     _WRITE: (
         "BatchDeleteImage", "CompleteLayerUpload", "CreateRepository", "DeleteRepository", "InitiateLayerUpload",
         "PutImage", "PutRepositoryCatalogData", "UploadLayerPart",
@@ -108,20 +109,23 @@ _PUBLIC_ON_REGISTRY: dict[Audit, tuple[str, ...]] = {
 # IAM, STS and Secrets Manager.
 _IAM: dict[Audit, tuple[str, ...]] = {
     _READ: (
-        "GetGroup", "GetGroupPolicy", "GetOpenIDConnectProvider", "GetPolicy", "GetPolicyVersion", "GetRole",
-        "GetRolePolicy", "GetUser", "GetUserPolicy", "SimulateCustomPolicy", "SimulatePrincipalPolicy",
+        "GetAccessKeyLastUsed", "GetGroup", "GetGroupPolicy", "GetLoginProfile", "GetOpenIDConnectProvider",
+        "GetPolicy", "GetPolicyVersion",
+        "GetRole", "GetRolePolicy", "GetUser", "GetUserPolicy", "SimulateCustomPolicy", "SimulatePrincipalPolicy",
     ),
     _LIST: (
         "ListAccessKeys", "ListAttachedGroupPolicies", "ListAttachedRolePolicies", "ListAttachedUserPolicies",
         "ListEntitiesForPolicy", "ListGroupPolicies", "ListGroups", "ListGroupsForUser", "ListInstanceProfilesForRole",
-        "ListOpenIDConnectProviderTags", "ListOpenIDConnectProviders", "ListPolicies", "ListPolicyTags",
-        "ListPolicyVersions", "ListRolePolicies", "ListRoleTags", "ListRoles", "ListUserPolicies", "ListUserTags",
-        "ListUsers",
+        "ListMFADevices", "ListOpenIDConnectProviderTags", "ListOpenIDConnectProviders", "ListPolicies",
+        "ListPolicyTags", "ListPolicyVersions", "ListRolePolicies", "ListRoleTags", "ListRoles", "ListSSHPublicKeys",
+        "ListServiceSpecificCredentials", "ListSigningCertificates", "ListUserPolicies", "ListUserTags", "ListUsers",
+        "ListVirtualMFADevices",
     ),
     _WRITE: (
         "AddClientIDToOpenIDConnectProvider", "AddUserToGroup", "CreateAccessKey", "CreateGroup",
         "CreateOpenIDConnectProvider", "CreateRole", "CreateUser", "DeleteAccessKey", "DeleteGroup",
-        "DeleteOpenIDConnectProvider", "DeleteRole", "DeleteUser", "RemoveClientIDFromOpenIDConnectProvider",
+        "DeleteLoginProfile", "DeleteOpenIDConnectProvider", "DeleteRole", "DeleteUser",
+        "RemoveClientIDFromOpenIDConnectProvider",
         "RemoveUserFromGroup", "UpdateAccessKey", "UpdateGroup", "UpdateOpenIDConnectProviderThumbprint", "UpdateRole",
         "UpdateRoleDescription", "UpdateUser",
     ),
@@ -140,10 +144,12 @@ _IAM: dict[Audit, tuple[str, ...]] = {
 
 _SECRETS: dict[Audit, tuple[str, ...]] = {
     _READ: ("DescribeSecret", "GetResourcePolicy", "GetSecretValue"),
-    _LIST: ("ListSecrets",),
-    _WRITE: ("CreateSecret", "DeleteSecret", "PutSecretValue", "RestoreSecret", "UpdateSecret"),
+    _LIST: ("ListSecretVersionIds", "ListSecrets"),
+    _WRITE: (
+        "CreateSecret", "DeleteSecret", "PutSecretValue", "RestoreSecret", "UpdateSecret", "UpdateSecretVersionStage",
+    ),
     _TAG: ("TagResource", "UntagResource"),
-}
+}  # fmt: skip
 
 # A rule that refers to another action: the repository's own ListImageReferrers is allowed by BatchGetImage.
 _ALLOWED_BY = {("ecr", "ListImageReferrers"): "ecr:BatchGetImage"}
@@ -151,6 +157,10 @@ _ALSO = {
     ("ecr", "CreateRepository"): ("ecr:TagResource",),
     ("ecr-public", "CreateRepository"): ("ecr-public:TagResource",),
     ("ecr-public", "GetAuthorizationToken"): ("sts:GetServiceBearerToken",),
+    ("iam", "CreateOpenIDConnectProvider"): ("iam:TagOpenIDConnectProvider",),
+    ("iam", "CreatePolicy"): ("iam:TagPolicy",),
+    ("iam", "CreateRole"): ("iam:TagRole",),
+    ("iam", "CreateUser"): ("iam:TagUser",),
 }
 
 # (route, IAM action, resource, audit, also). ECR User Guide, image-push-iam and logging-using-cloudtrail.
@@ -176,6 +186,20 @@ _OCI: tuple[tuple[str, str, On, Audit, tuple[str, ...]], ...] = (
     ("ListReferrers", "ecr:BatchGetImage", On.REPOSITORY, _LIST, ()),
 )
 
+# What anybody may do with a public repository; no policy forbids it. ECR Public User Guide, public repository policies.
+_PUBLIC_READS = frozenset(
+    {
+        "Ping",
+        "ListTags",
+        "HeadManifest",
+        "GetManifest",
+        "HeadBlob",
+        "GetBlob",
+        "MountBlobSource",
+        "ListReferrers",
+    }
+)
+
 
 def _rows() -> list[Operation]:
     rows = [
@@ -197,7 +221,7 @@ def _rows() -> list[Operation]:
         for name in names
     ]
     rows.extend(
-        Operation(front, name, f"{front}:{name}", On.IDENTITY, audit)
+        Operation(front, name, f"{front}:{name}", On.IDENTITY, audit, _ALSO.get((front, name), ()))
         for front, named in (("iam", _IAM), ("secretsmanager", _SECRETS))
         for audit, names in named.items()
         for name in names
@@ -218,3 +242,18 @@ def _rows() -> list[Operation]:
 
 OPERATIONS = MappingProxyType({(row.front, row.name): row for row in _rows()})
 """Every operation by (front, name)."""
+
+PUBLIC_ROUTES = MappingProxyType(
+    {
+        row.name: replace(row, on=On.NOBODY)
+        if row.name in _PUBLIC_READS
+        else replace(
+            row,
+            action=row.action.replace("ecr:", "ecr-public:"),
+            also=tuple(each.replace("ecr:", "ecr-public:") for each in row.also),
+        )
+        for row in OPERATIONS.values()
+        if row.front == "oci"
+    }
+)
+"""The routes of /v2/ by name, as they are decided for a public repository."""

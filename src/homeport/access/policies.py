@@ -103,15 +103,16 @@ def parse_identity_policy(text: str) -> Policy:
         _refuse("PolicyDocument", f"Invalid policy document: {fault}", fault)
 
 
-def parse_repository_policy(text: str) -> Policy:
+def parse_repository_policy(text: str, service: str = "ecr:") -> Policy:
     """Read a repository policy: statements name principals; a Resource is checked and has no effect.
 
-    At most 10,240 characters. Raises InvalidParameter('PolicyText', 'Invalid repository policy provided');
-    the exact reason is the error's note and its __cause__, for logs.
+    Its actions are of `service`, which for public repositories is `ecr-public:`. At most 10,240 characters. Raises
+    InvalidParameter('PolicyText', 'Invalid repository policy provided'); the exact reason is the error's note and its
+    __cause__, for logs.
     """
     try:
         _measure(text, len(text))
-        return _policy(text, resource_policy=True, has_resource=False)
+        return _policy(text, resource_policy=True, has_resource=False, service=service)
     except PolicyFault as fault:
         _refuse("PolicyText", "Invalid repository policy provided", fault)
 
@@ -129,9 +130,19 @@ def parse_registry_policy(text: str) -> Policy:
         _refuse("PolicyText", "Invalid registry policy provided", fault)
 
 
+def parse_role_trust_policy(text: str) -> Policy:
+    """Read a role's trust policy: statements name principals and actions of STS, and no resource.
+
+    Raises PolicyFault; `trust.py` words the error.
+    """
+    _measure(text, len("".join(text.split())))
+    return _policy(text, resource_policy=True, has_resource=False, service="sts:")
+
+
 # A policy read from the database is compiled once and shared; refusals are not cached.
 compiled_identity_policy = functools.lru_cache(maxsize=CACHED)(parse_identity_policy)
 compiled_repository_policy = functools.lru_cache(maxsize=CACHED)(parse_repository_policy)
+compiled_role_trust_policy = functools.lru_cache(maxsize=CACHED)(parse_role_trust_policy)
 compiled_registry_policy = functools.lru_cache(maxsize=CACHED)(parse_registry_policy)
 
 
@@ -174,7 +185,7 @@ def _constant(name: str) -> NoReturn:
     raise PolicyFault(f"{name} is not JSON")
 
 
-def _policy(text: str, *, resource_policy: bool, has_resource: bool) -> Policy:
+def _policy(text: str, *, resource_policy: bool, has_resource: bool, service: str = "ecr:") -> Policy:
     try:
         # Numbers stay text: no rounding, and no cost for a number of ten thousand digits.
         document = json.loads(
@@ -204,7 +215,7 @@ def _policy(text: str, *, resource_policy: bool, has_resource: bool) -> Policy:
         if not isinstance(item, dict):
             raise PolicyFault("Statement is an object or a list of objects")
         try:
-            reader = _Reader(item, version == "2012-10-17", resource_policy, has_resource)
+            reader = _Reader(item, version == "2012-10-17", resource_policy, has_resource, service)
             statement = reader.statement()
             if statement.sid and statement.sid in sids:
                 raise PolicyFault(f"Sid {statement.sid!r} is used twice")
@@ -228,6 +239,7 @@ class _Reader:
     variables: bool
     resource_policy: bool
     has_resource: bool
+    service: str  # whose actions a resource policy is about
 
     def statement(self) -> Statement:
         allowed = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"]
@@ -269,13 +281,15 @@ class _Reader:
         if not _ACTION.fullmatch(value):
             raise PolicyFault(f"{value[:80]!r} is not an action such as ecr:BatchGetImage")
         lowered = value.lower()
-        if self.resource_policy and not lowered.startswith("ecr:"):
+        if self.resource_policy and not lowered.startswith(self.service):
             raise PolicyFault(f"{value[:80]!r} is not an action of this service")
         return lowered
 
     def _resources(self) -> tuple[Patterns | None, bool]:
         if not self.has_resource and not {"Resource", "NotResource"} & self.item.keys():
             return None, False
+        if self.service == "sts:":
+            raise PolicyFault("Has prohibited field Resource")
         member = self._one_of("Resource", "NotResource")
         patterns = []
         for value in _strings(self.item[member], member):

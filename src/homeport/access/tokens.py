@@ -12,6 +12,7 @@ import base64
 import json
 import re
 import secrets
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,11 +35,77 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 
 INVALID_MESSAGE: Final = "The security token included in the request is invalid."
 EXPIRED_MESSAGE: Final = "The security token included in the request is expired"
+_COMPRESSED_FROM: Final = 1024  # bytes: session policies and claims in headers of clients
+_ROOM_IN_PASSWORD: Final = 1024  # characters: a registry password carries the session and a little more
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BASE32: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _URLSAFE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _POLICY_CHARACTERS: Final = re.compile(r"[\t\n\r\x20-\xff]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSession:
+    """A role that somebody took on: everything about the session that no row knows.
+
+    Who took it on, and what they said then, is kept so that a trust policy that no longer lets them in ends the
+    session.
+    """
+
+    role: str  # name
+    role_id: str  # AROA...; a role made anew under the same name is another one
+    name: str  # of the session
+    chained: bool  # taken on by another role's session
+    policies: tuple[str, ...] = field(repr=False)  # session policies by value
+    policy_arns: tuple[str, ...]  # and by name
+    tags: tuple[tuple[str, str], ...]
+    transitive: tuple[str, ...]  # keys of tags that the next role in a chain inherits
+    source_identity: str | None
+    provider: str | None  # ARN of the provider of a web identity
+    claims: tuple[tuple[str, tuple[str, ...]], ...]  # its context keys, in lower case
+    by: tuple[str, str, str, str, str]  # account, ARN, principal id, kind and role ARN of who took it on
+    asked: tuple[tuple[str, tuple[str, ...]], ...]  # the context of the request that took it on
+
+    def fields(self) -> list[Any]:
+        """As JSON values, in the order of `of`."""
+        return [
+            self.role,
+            self.role_id,
+            self.name,
+            self.chained,
+            self.policies,
+            self.policy_arns,
+            self.tags,
+            self.transitive,
+            self.source_identity,
+            self.provider,
+            self.claims,
+            self.by,
+            self.asked,
+        ]
+
+    @classmethod
+    def of(cls, fields: Sequence[Any]) -> RoleSession:
+        """What `fields` gave. Errors: ValueError, TypeError when it did not."""
+        role, role_id, name, chained, inline, arns, tags, transitive, source, provider, claims, by, asked = (
+            fields
+        )
+        account, arn, principal_id, kind, by_role = by
+        return cls(
+            role=role,
+            role_id=role_id,
+            name=name,
+            chained=chained,
+            policies=tuple(inline),
+            policy_arns=tuple(arns),
+            tags=tuple((key, value) for key, value in tags),
+            transitive=tuple(transitive),
+            source_identity=source,
+            provider=provider,
+            claims=_keyed(claims),
+            by=(account, arn, principal_id, kind, by_role),
+            asked=_keyed(asked),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +118,10 @@ class SessionScope:
     parent_key_id: str  # the AKIA... key that asked for the session; when it goes, so does the session
     expires_at: datetime
     session_policy: str | None = field(repr=False)
+    issued_at: datetime = _EPOCH
+    role: RoleSession | None = (
+        None  # then principal_arn is the session's, and parent_key_id empty for a web identity
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,21 +165,28 @@ class _NotOurs(Exception):
     """The string was not sealed by us for this kind and context."""
 
 
+class _TooLong(ValueError):
+    """What was to be sealed does not fit into a token."""
+
+
 class _Kind:
     """Fields to string and back, for one purpose."""
 
-    __slots__ = ("_purpose", "_sealer")
+    __slots__ = ("_compressed", "_purpose", "_sealer")
 
-    def __init__(self, sealer: Sealer, purpose: str) -> None:
+    def __init__(self, sealer: Sealer, purpose: str, *, compressed: bool = False) -> None:
         self._sealer = sealer
         self._purpose = purpose
+        self._compressed = compressed
 
     def write(self, fields: Sequence[Any], *context: str) -> str:
         plaintext = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        if self._compressed and len(plaintext) > _COMPRESSED_FROM:
+            plaintext = zlib.compress(plaintext, 6)
         sealed = self._sealer.seal(self._purpose, plaintext, _joined(context))
         token = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
         if len(token) > MAX_TOKEN_CHARACTERS:
-            raise ValueError(f"a {self._purpose} of {len(token)} characters is too long to be read again")
+            raise _TooLong(f"a {self._purpose} of {len(token)} characters is too long to be read again")
         return token
 
     def read(self, token: str, *context: str) -> list[Any]:
@@ -119,7 +197,9 @@ class _Kind:
             # The last character has spare bits; only the spelling that we wrote is accepted.
             if base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii") != token:
                 raise _NotOurs
-            fields = json.loads(self._sealer.open(self._purpose, sealed, _joined(context)))
+            plaintext = self._sealer.open(self._purpose, sealed, _joined(context))
+            # What we sealed is ours, so its size is known to be bounded. JSON never begins like a zlib stream.
+            fields = json.loads(zlib.decompress(plaintext) if plaintext[:1] == b"\x78" else plaintext)
         except (SealBroken, ValueError):
             raise _NotOurs from None
         if not isinstance(fields, list):
@@ -131,7 +211,7 @@ class AuthorizationTokens:
     """Registry passwords: what `docker login` sends as the password of user AWS, for one region."""
 
     def __init__(self, sealer: Sealer, region: str) -> None:
-        self._kind = _Kind(sealer, "registry password")
+        self._kind = _Kind(sealer, "registry password", compressed=True)
         self._region = region
 
     def issue(
@@ -159,6 +239,8 @@ class AuthorizationTokens:
                 session.parent_key_id,
                 _number(session.expires_at),
                 session.session_policy,
+                _number(session.issued_at),
+                session.role.fields() if session.role is not None else None,
             ]
         fields = [account, principal_arn, access_key_id, _number(now), _number(expires_at), inner]
         return self._kind.write(fields, self._region), expires_at
@@ -186,7 +268,7 @@ class SessionTokens:
     """Temporary credentials that need no row in the database: the token carries the sealed secret."""
 
     def __init__(self, sealer: Sealer) -> None:
-        self._kind = _Kind(sealer, "session token")
+        self._kind = _Kind(sealer, "session token", compressed=True)
 
     def issue(
         self,
@@ -196,10 +278,13 @@ class SessionTokens:
         seconds: int,
         now: datetime,
         session_policy: str | None,
+        role: RoleSession | None = None,
+        least: int = 0,
     ) -> SessionCredentials:
-        """Make credentials that live `seconds` (900 to 129600) from `now`.
+        """Make credentials that live `seconds` (900 to 129600) from `now`; those of `role` when it is given.
 
-        Raises InvalidParameter for a duration or a session policy outside STS's bounds.
+        `least` is how many characters the token has at least. Raises PackedPolicyTooLarge when they would not fit into
+        a token, and InvalidParameter for a duration or a session policy outside STS's bounds.
         """
         if seconds < MIN_SESSION_SECONDS:
             constraint = f"Member must have value greater than or equal to {MIN_SESSION_SECONDS}"
@@ -218,8 +303,19 @@ class SessionTokens:
             _number(now),
             _number(expires_at),
             session_policy,
+            role.fields() if role is not None else None,
         ]
-        return SessionCredentials(key_id, secret, self._kind.write(fields, key_id), expires_at)
+        try:
+            token = self._kind.write(fields, key_id)
+            if len(token) < least:
+                token = self._kind.write([*fields, secrets.token_urlsafe(least)], key_id)
+            if role is not None and len(token) > MAX_TOKEN_CHARACTERS - _ROOM_IN_PASSWORD:
+                raise _TooLong
+        except _TooLong:
+            raise errors.PackedPolicyTooLarge(
+                "The session's policies and tags do not fit into a token"
+            ) from None
+        return SessionCredentials(key_id, secret, token, expires_at)
 
     def read(self, session_token: str, access_key_id: str, now: datetime) -> SessionGrant:
         """Open the token that came with a request signed by `access_key_id`.
@@ -228,10 +324,11 @@ class SessionTokens:
         its end.
         """
         try:
-            arn, account, parent, secret, issued, expires, policy = self._kind.read(
+            arn, account, parent, secret, issued, expires, policy, taken, *_ = self._kind.read(
                 session_token, access_key_id
             )
-        except (_NotOurs, ValueError):
+            role = None if taken is None else RoleSession.of(taken)
+        except (_NotOurs, ValueError, TypeError):
             raise errors.InvalidClientToken(INVALID_MESSAGE) from None
         expires_at = _moment(expires)
         if now < _moment(issued) - CLOCK_TOLERANCE:
@@ -245,6 +342,8 @@ class SessionTokens:
             parent_key_id=parent,
             expires_at=expires_at,
             session_policy=policy,
+            issued_at=_moment(issued),
+            role=role,
             secret=Secret(secret),
         )
 
@@ -310,11 +409,6 @@ def new_secret_access_key() -> str:
     return base64.b64encode(secrets.token_bytes(30)).decode("ascii")
 
 
-def new_user_id() -> str:
-    """A new unique id of an IAM user: AIDA and 17 characters of base32."""
-    return "AIDA" + _base32(17)
-
-
 def _base32(length: int) -> str:
     return "".join(secrets.choice(_BASE32) for _ in range(length))
 
@@ -330,7 +424,14 @@ def _check_policy(policy: str | None) -> None:
 
 
 def _scope(
-    arn: str, account: str, key_id: str, parent: str, expires: int, policy: str | None
+    arn: str,
+    account: str,
+    key_id: str,
+    parent: str,
+    expires: int,
+    policy: str | None,
+    issued: int,
+    taken: Sequence[Any] | None,
 ) -> SessionScope:
     return SessionScope(
         principal_arn=arn,
@@ -339,7 +440,13 @@ def _scope(
         parent_key_id=parent,
         expires_at=_moment(expires),
         session_policy=policy,
+        issued_at=_moment(issued),
+        role=None if taken is None else RoleSession.of(taken),
     )
+
+
+def _keyed(pairs: Sequence[Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((key, tuple(values)) for key, values in pairs)
 
 
 def _joined(context: Sequence[str]) -> bytes:

@@ -10,16 +10,18 @@ from datetime import datetime
 from typing import Any
 
 from homeport.access.authenticate import Signed
-from homeport.access.authorize import Context, Target, require, require_action
-from homeport.access.identities import Principal
+from homeport.access.authorize import Context, RegistryPolicy, Target, require, require_action
 from homeport.access.operations import Operation
+from homeport.access.principals import Principal
+from homeport.aws.named_images import named_images
 from homeport.kernel.errors import RepositoryNotFound
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.region import Region
+from homeport.registry import service as registries
 from homeport.repositories import service as repositories
 from homeport.repositories import store as repository_store
 from homeport.repositories.model import Repository, repository_arn
-from homeport.wire.exchange import Exchange
+from homeport.wire.exchange import Exchange, RequestContext
 
 Params = Mapping[str, Any]
 Answer = Mapping[str, Any]
@@ -35,6 +37,30 @@ class Call:
     operation: Operation
     params: Params
     now: datetime
+    registry_policy: RegistryPolicy | None
+    """The policy of the registry that the call is about, which takes part in every decision on an `ecr:` action."""
+
+    @classmethod
+    async def of(
+        cls,
+        region: Region,
+        exchange: Exchange,
+        signed: Signed,
+        operation: Operation,
+        params: Params,
+        now: datetime,
+    ) -> Call:
+        """Return the call together with the policy of its registry."""
+        policy: RegistryPolicy | None = None
+        if operation.front == "ecr":
+            account = params.get("registryId") or signed.principal.caller.account
+            policy = await registries.policy_in_force(region.db, account)
+        return cls(region, exchange, signed, operation, params, now, policy)
+
+    async def in_registry(self, account: str) -> Call:
+        """Return the same call about the registry of another account."""
+        params = {**self.params, "registryId": account}
+        return await Call.of(self.region, self.exchange, self.signed, self.operation, params, self.now)
 
     @property
     def principal(self) -> Principal:
@@ -46,9 +72,17 @@ class Call:
         """The registry that the call is about: `registryId`, or the caller's own."""
         return AccountId(self.params.get("registryId") or self.principal.caller.account)
 
-    def require_registry(self) -> None:
-        """Return when the operation is allowed on the registry as a whole. Errors: AccessDenied."""
-        require(self.principal, self.operation, Target(self.account, "*"), self._context())
+    def target(self, arn: str, policy: str | None = None, tags: Mapping[str, str] | None = None) -> Target:
+        """Return what a decision is about in the call's registry: a resource with its policy and its own tags."""
+        return Target(self.account, arn, policy, tags or {}, self.registry_policy)
+
+    def require_registry(self, facts: Context | None = None) -> None:
+        """Return when the operation is allowed on the registry as a whole. Errors: AccessDenied.
+
+        `facts` are condition keys that only this operation has.
+        """
+        context = {**self._context(), **facts} if facts else self._context()
+        require(self.principal, self.operation, self.target("*"), context)
 
     def require_on(self, arn: str, tags: Mapping[str, str] | None = None) -> None:
         """Return when the operation is allowed on the resource of that name in the caller's own account.
@@ -61,11 +95,11 @@ class Call:
     def require_repositories(self) -> None:
         """Return when the operation is allowed on every repository of the registry. Errors: AccessDenied."""
         arn = repository_arn(self.region.name, self.account, "*")
-        require(self.principal, self.operation, Target(self.account, arn), self._context())
+        require(self.principal, self.operation, self.target(arn), self._context())
 
     def require_new(self, name: RepositoryName, tags: Mapping[str, str]) -> None:
         """Return when a repository of that name may be created with those tags. Errors: AccessDenied."""
-        target = Target(self.account, repository_arn(self.region.name, self.account, name))
+        target = self.target(repository_arn(self.region.name, self.account, name))
         context = self._context(tags)
         require(self.principal, self.operation, target, context)
         if tags:
@@ -87,8 +121,13 @@ class Call:
         found = await repositories.find(self.region.db, self.account, checked)
         own_tags = await repository_store.tags(self.region.db, found.id) if found else {}
         arn = repository_arn(self.region.name, self.account, checked)
-        target = Target(self.account, arn, found.policy if found else None, own_tags)
-        require(self.principal, self.operation, target, self._context(tags, tag_keys))
+        target = self.target(arn, found.policy if found else None, own_tags)
+        for named in named_images(self.params):
+            self.exchange.named = named
+            context = self._context(tags, tag_keys)
+            require(self.principal, self.operation, target, context)
+            if isinstance(context, RequestContext) and not context.consulted:
+                break  # nobody asks which image it is
         if found is None:
             raise RepositoryNotFound(checked, self.account)
         return found

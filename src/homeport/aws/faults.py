@@ -18,6 +18,7 @@ FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
     errors.Kms: ("KmsException", 400),
     errors.UnsupportedUpstreamRegistry: ("UnsupportedUpstreamRegistryException", 400),
     errors.MalformedPolicyDocument: ("MalformedPolicyDocument", 400),
+    errors.InvalidEntityInput: ("InvalidInput", 400),
     errors.PackedPolicyTooLarge: ("PackedPolicyTooLarge", 400),
     errors.InvalidIdentityToken: ("InvalidIdentityToken", 400),
     errors.IdpRejectedClaim: ("IDPRejectedClaim", 403),
@@ -82,7 +83,7 @@ FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
     errors.UnsupportedOperation: ("UnknownOperationException", 400),
     errors.RequestTimeout: ("RequestExpiredException", 408),
     errors.Unavailable: ("ServerException", 500),
-    errors.IdpCommunication: ("IDPCommunicationError", 500),
+    errors.IdpCommunication: ("IDPCommunicationError", 400),
 }
 
 _QUERY_NAMES = {
@@ -101,15 +102,26 @@ _QUERY_NAMES = {
 }
 
 
-def fault_of(error: errors.HomeportError) -> tuple[str, int]:
-    """Return (exception type, HTTP status) of `error`, by its nearest class in the table."""
-    for kind in type(error).__mro__:
-        if kind in FAULTS:
-            return FAULTS[kind]
-    return "ServerException", 500
+# What a service calls by another name than ECR does.
+_SERVICE_NAMES = {
+    "secretsmanager": {
+        "SecretNotFoundException": "ResourceNotFoundException",
+        "ServerException": "InternalServiceError",
+    }
+}
+
+
+def fault_of(error: errors.HomeportError, service: str = "ecr") -> tuple[str, int]:
+    """Return (exception type, HTTP status) of `error` in that service, by its nearest class in the table."""
+    name, status = next(
+        (FAULTS[kind] for kind in type(error).__mro__ if kind in FAULTS), ("ServerException", 500)
+    )
+    return _SERVICE_NAMES.get(service, {}).get(name, name), status
 
 
 def query_fault_of(error: errors.HomeportError) -> tuple[str, int]:
     """`fault_of` in the words of the query protocol, which STS speaks."""
     kind, status = fault_of(error)
+    if isinstance(error, errors.ExpiredWebIdentityToken):
+        return kind, status  # of the model, unlike the common error of expired credentials
     return _QUERY_NAMES.get(kind, (kind, status))

@@ -21,9 +21,11 @@ Matcher = Callable[[str], bool]
 _EQUIVALENT = {
     r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$": r"[a-z0-9*]+(?:[._\-/][a-z0-9*]+)*",
 }
-# Letters, separators, numbers and some marks (keys and values of session tags).
-_TAG_TEXT = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]"
-_TAG_MARKS = frozenset("_.:/=+-@")
+# Letters, separators, numbers and some marks (keys and values of session tags, and of templates for them).
+_TAG_TEXTS = {
+    r"[\p{L}\p{Z}\p{N}_.:/=+\-@]": frozenset("_.:/=+-@"),
+    r"[\p{L}\p{Z}\p{N}_.:/=+\-@{}]": frozenset("_.:/=+-@{}"),
+}
 
 
 @cache
@@ -32,12 +34,15 @@ def matcher(pattern: str) -> Matcher:
 
     Raises re.error for a pattern that is neither in the common subset of Java and Python nor replaced here.
     """
-    if pattern in (f"{_TAG_TEXT}+", f"{_TAG_TEXT}*"):
+    marks = _TAG_TEXTS.get(pattern[:-1])
+    if marks is not None and pattern[-1] in "+*":
         shortest = 1 if pattern.endswith("+") else 0
-        return lambda text: len(text) >= shortest and all(map(_is_tag_character, text))
+        return lambda text: (
+            len(text) >= shortest and all(each in marks or _is_tag_character(each) for each in text)
+        )
     compiled = re.compile(_EQUIVALENT.get(pattern, pattern), re.ASCII)
     return lambda text: compiled.fullmatch(text) is not None
 
 
 def _is_tag_character(character: str) -> bool:
-    return character in _TAG_MARKS or unicodedata.category(character)[0] in "LZN"
+    return unicodedata.category(character)[0] in "LZN"

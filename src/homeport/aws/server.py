@@ -32,6 +32,7 @@ from homeport.aws.protocol import (
 from homeport.kernel import limits
 from homeport.kernel.errors import (
     HomeportError,
+    InvalidClientToken,
     InvalidLayerPart,
     UnsupportedOperation,
     ValidationError,
@@ -41,7 +42,7 @@ from homeport.wire.answer import Answer
 from homeport.wire.exchange import Exchange
 
 _JSON = "application/x-amz-json-1.1"
-_LARGE = {("ecr", "UploadLayerPart"), ("ecr", "PutImage"), ("ecr-public", "UploadLayerPart")}
+_LARGE = {(service, name) for service in ("ecr", "ecr-public") for name in ("UploadLayerPart", "PutImage")}
 _UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}  # the token in the request says who asks
 _SMALL_BODY_BYTES = 1024 * 1024
 _LARGE_AT_ONCE = 4  # bodies of up to 29 MiB held at one time; more callers wait their turn
@@ -96,7 +97,7 @@ class AwsFront:
         except SerializationError as error:
             return self._answer(exchange, 400, error_json("SerializationException", error.message))
         except HomeportError as error:
-            kind, status = faults.fault_of(error)
+            kind, status = faults.fault_of(error, model.service_model.service_name if model else "ecr")
             if kind == "InvalidParameterException" and model is not None:
                 kind = validation.validation_error_kind(model)
             if isinstance(error, UnsupportedOperation) and model is not None:
@@ -125,7 +126,9 @@ class AwsFront:
         operation = OPERATIONS.get((service.name, model.name))
         if operation is None:
             raise UnsupportedOperation("The requested operation is not recognized by the service")
-        call = Call(self._region, exchange, signed, operation, params, self._region.clock.now())
+        if self._region.rates is not None:
+            self._region.rates.spend(signed.principal.caller.account, operation.action)
+        call = await Call.of(self._region, exchange, signed, operation, params, self._region.clock.now())
         handler = HANDLERS.get((service.name, model.name))
         if handler is None:
             await _require(call)
@@ -151,15 +154,23 @@ class AwsFront:
                     signing, (service.signing_name,), hashlib.sha256(body).hexdigest(), worldwide=True
                 )
             exchange.principal = caller_name(signed.principal.caller)
+            if service.name == "iam" and signed.session is not None and signed.session.role is None:
+                # STS, GetSessionToken: without a second factor such credentials call no IAM operation, so a leaked
+                # session cannot make itself a key that lasts.
+                raise InvalidClientToken("The security token included in the request is invalid")
             handler = HANDLERS.get((service.name, asked.action))
             if handler is None or asked.operation is None or operation is None:
                 raise UnsupportedOperation(
                     f"Could not find operation {asked.action} for version {asked.version}"
                 )
+            if self._region.rates is not None:
+                self._region.rates.spend(signed.principal.caller.account, operation.action)
             violations = list(validation.violations(asked.operation, asked.params))
             if violations:
                 raise ValidationError(query.validation_message(violations))
-            call = Call(self._region, exchange, signed, operation, asked.params, self._region.clock.now())
+            call = await Call.of(
+                self._region, exchange, signed, operation, asked.params, self._region.clock.now()
+            )
             answer = await handler(call)
             text = query_writer.serialise_xml(service, asked.operation, answer, exchange.request_id)
             return _xml(200, text)

@@ -11,18 +11,28 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol, Self
 
 from homeport.kernel.errors import Unavailable
 
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_KEY = re.compile(rf"data/([0-9a-f]{{2}})/(?=\1){_UUID4}")
+_KEY = re.compile(rf"(?:data|archive)/([0-9a-f]{{2}})/(?=\1){_UUID4}")
+_NAME_CHARS = 36
+
+
+class StorageClass(StrEnum):
+    """Where bytes lie: at hand, or where room is cheap and reading may be slow."""
+
+    STANDARD = "STANDARD"
+    ARCHIVE = "ARCHIVE"
 
 
 class StorageKey(str):
     """The name of one object, ``data/<xx>/<uuid4>``, where xx is the first two hex digits of the uuid.
 
-    Names carry no meaning: every upload gets its own, so bytes are never overwritten or raced for.
+    An object of the archive is ``archive/<xx>/<uuid4>``. Beyond that names carry no meaning: every upload and every
+    copy gets its own, so bytes are never overwritten or raced for.
     Raises ValueError on any other text, so a key that exists is safe to turn into a path.
     """
 
@@ -30,24 +40,30 @@ class StorageKey(str):
 
     def __new__(cls, text: str) -> Self:
         if not _KEY.fullmatch(text):
-            raise ValueError("a storage key must have the form data/<xx>/<uuid4>")
+            raise ValueError("a storage key must have the form data/<xx>/<uuid4> or archive/<xx>/<uuid4>")
         return super().__new__(cls, text)
+
+    @property
+    def storage_class(self) -> StorageClass:
+        """Where the object belongs."""
+        return StorageClass.STANDARD if self[0] == "d" else StorageClass.ARCHIVE
 
     @property
     def shard(self) -> str:
         """The folder, two hex digits: 256 folders keep each one small."""
-        return self[5:7]
+        return self[-_NAME_CHARS : 2 - _NAME_CHARS]
 
     @property
     def name(self) -> str:
         """The name inside the folder: the uuid with dashes."""
-        return self[8:]
+        return self[-_NAME_CHARS:]
 
 
-def new_storage_key() -> StorageKey:
+def new_storage_key(storage_class: StorageClass = StorageClass.STANDARD) -> StorageKey:
     """A fresh random key; collisions are as likely as those of uuid4 (122 random bits)."""
     name = str(uuid.uuid4())
-    return StorageKey(f"data/{name[:2]}/{name}")
+    area = "data" if storage_class is StorageClass.STANDARD else "archive"
+    return StorageKey(f"{area}/{name[:2]}/{name}")
 
 
 class BlobError(Exception):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
-from homeport.access.identities import Identities, NewKey
-from homeport.cli.options import data_option, explained, json_option, settings, show_key, with_identities
+from homeport.app import OpenFolder
+from homeport.cli.options import data_option, explained, json_option, settings, show_key, with_folder
+from homeport.iam import accounts
+from homeport.iam.model import NewKey
 from homeport.kernel.clock import SystemClock
 from homeport.kernel.names import AccountId
 
@@ -29,10 +31,10 @@ def create(account_id: str | None, name: str, data: Path | None, as_json: bool) 
     """Create an account with an administrator; the id is made up unless given."""
     chosen = AccountId(account_id or f"{secrets.randbelow(9 * 10**11) + 10**11}")
 
-    async def work(identities: Identities, _: str) -> NewKey:
-        return await identities.create_account(chosen, name or chosen, SystemClock().now())
+    async def work(folder: OpenFolder, _: str) -> NewKey:
+        return await accounts.create(folder.db, folder.sealer, chosen, name or chosen, SystemClock().now())
 
-    show_key(with_identities(data, None, work), as_json, settings(data=data).region)
+    show_key(with_folder(data, None, work), as_json, settings(data=data).region)
 
 
 @account.command("list")
@@ -42,10 +44,10 @@ def create(account_id: str | None, name: str, data: Path | None, as_json: bool) 
 def list_(data: Path | None, as_json: bool) -> None:
     """List all accounts."""
 
-    async def work(identities: Identities, _: str) -> list[tuple[str, str]]:
-        return await identities.accounts()
+    async def work(folder: OpenFolder, _: str) -> list[tuple[str, str]]:
+        return await accounts.listing(folder.db)
 
-    found = with_identities(data, None, work)
+    found = with_folder(data, None, work)
     if as_json:
         click.echo(json.dumps([{"accountId": each, "name": name} for each, name in found]))
         return

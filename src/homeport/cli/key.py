@@ -6,17 +6,21 @@ from pathlib import Path
 
 import click
 
-from homeport.access.identities import Identities, NewKey
+from homeport.app import OpenFolder
 from homeport.cli.options import (
     account_option,
     data_option,
     explained,
+    instead_of,
     json_option,
     settings,
     show_key,
-    with_identities,
+    with_folder,
 )
+from homeport.iam import keys, keys_store
+from homeport.iam.model import NewKey
 from homeport.kernel.clock import SystemClock
+from homeport.kernel.errors import LimitExceeded, NoSuchEntity
 
 
 @click.group()
@@ -33,17 +37,28 @@ def key() -> None:
 def create(user: str, account: str | None, data: Path | None, as_json: bool) -> None:
     """Give a user a further access key (two at most)."""
 
-    async def work(identities: Identities, chosen: str) -> NewKey:
-        return await identities.create_key(chosen, user, SystemClock().now())
+    async def work(folder: OpenFolder, chosen: str) -> NewKey:
+        with (
+            instead_of(NoSuchEntity, f"There is no user {user} in account {chosen}."),
+            instead_of(LimitExceeded, "A user has at most two access keys; delete one first"),
+        ):
+            return await keys.create(folder.db, folder.sealer, chosen, user, SystemClock().now())
 
-    show_key(with_identities(data, account, work), as_json, settings(data=data).region)
+    show_key(with_folder(data, account, work), as_json, settings(data=data).region)
+
+
+async def _holder(folder: OpenFolder, account: str, key_id: str) -> str:
+    found = await keys_store.holder(folder.db, account, key_id)
+    if found is None:
+        raise click.ClickException(f"There is no access key {key_id} in account {account}.")
+    return found
 
 
 def _switch(key_id: str, account: str | None, data: Path | None, active: bool) -> None:
-    async def work(identities: Identities, chosen: str) -> None:
-        await identities.set_key_active(chosen, key_id, active)
+    async def work(folder: OpenFolder, chosen: str) -> None:
+        await keys.set_active(folder.db, chosen, await _holder(folder, chosen, key_id), key_id, active)
 
-    with_identities(data, account, work)
+    with_folder(data, account, work)
 
 
 @key.command("activate")
@@ -74,7 +89,7 @@ def deactivate(key_id: str, account: str | None, data: Path | None) -> None:
 def delete(key_id: str, account: str | None, data: Path | None) -> None:
     """Remove a key."""
 
-    async def work(identities: Identities, chosen: str) -> None:
-        await identities.delete_key(chosen, key_id)
+    async def work(folder: OpenFolder, chosen: str) -> None:
+        await keys.delete(folder.db, chosen, await _holder(folder, chosen, key_id), key_id)
 
-    with_identities(data, account, work)
+    with_folder(data, account, work)

@@ -8,6 +8,8 @@ from homeport import __version__
 from homeport.cli.account import account
 from homeport.cli.init import init
 from homeport.cli.key import key
+from homeport.cli.provider import provider
+from homeport.cli.public import public
 from homeport.cli.serve import serve
 from homeport.cli.session import session
 from homeport.cli.user import user
@@ -22,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (serve, init, account, user, key, session):
+for command in (serve, init, account, user, key, provider, public, session):
     main.add_command(command)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +14,10 @@ import click
 from pydantic import ValidationError
 
 from homeport import config
-from homeport.access.identities import Identities, NewKey
 from homeport.access.sealing import MasterKeyError
-from homeport.app import Identity, is_initialised
+from homeport.app import Folder, OpenFolder, is_initialised
 from homeport.config import Settings
+from homeport.iam.model import NewKey
 from homeport.kernel.errors import HomeportError
 
 Result = TypeVar("Result")
@@ -72,10 +73,19 @@ def explained(command: Callable[..., Result]) -> Callable[..., Result]:
     return wrapper
 
 
-def with_identities(
-    data: Path | None, account: str | None, work: Callable[[Identities, str], Awaitable[Result]]
+@contextmanager
+def instead_of(error: type[HomeportError], text: str) -> Iterator[None]:
+    """End the command with `text` where `error` was worded for users of the API."""
+    try:
+        yield
+    except error:
+        raise click.ClickException(text) from None
+
+
+def with_folder(
+    data: Path | None, account: str | None, work: Callable[[OpenFolder, str], Awaitable[Result]]
 ) -> Result:
-    """Run `work` on the identities of an initialised folder, with the account that was chosen."""
+    """Run `work` on an initialised folder, with the account that was chosen."""
     found = settings(data=data)
     if not is_initialised(found.data):
         raise click.ClickException(
@@ -83,8 +93,8 @@ def with_identities(
         )
 
     async def run() -> Result:
-        async with Identity(found) as identities:
-            return await work(identities, account or str(found.account))
+        async with Folder(found) as folder:
+            return await work(folder, account or str(found.account))
 
     return asyncio.run(run())
 

@@ -16,7 +16,8 @@ from homeport.serving import serve as run
 
 _SHOWN = (
     "host", "port", "region", "account", "host_suffixes", "tls_certificate", "tls_key", "workers", "log_format",
-    "metrics_port", "download_mode", "drain_seconds",
+    "metrics_port", "download_mode", "outbound_allow", "outbound_ca_file", "quotas", "throttling",
+    "drain_seconds",
 )  # fmt: skip
 
 
@@ -25,7 +26,9 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for name in reversed(_SHOWN):
         field = Settings.model_fields[name]
         flag = "--host-suffix" if name == "host_suffixes" else "--" + name.replace("_", "-")
-        default = "localhost" if name == "host_suffixes" else field.default
+        default = (
+            "localhost" if name == "host_suffixes" else field.default if not field.default_factory else None
+        )
         shown = "" if default is None else f"; default: {default}"
         text = f"{field.description} [HOMEPORT_{name.upper()}{shown}]"
         command = click.option(flag, name, multiple=name == "host_suffixes", help=text)(command)

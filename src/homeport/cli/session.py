@@ -8,19 +8,19 @@ from typing import IO
 
 import click
 
-from homeport.access.identities import Identities, NoSuchIdentity, user_arn
 from homeport.access.policies import parse_identity_policy
 from homeport.access.tokens import SessionCredentials, SessionTokens
-from homeport.app import sealer
+from homeport.app import OpenFolder
 from homeport.cli.options import (
     account_option,
     data_option,
     explained,
     json_option,
-    settings,
-    with_identities,
+    with_folder,
 )
+from homeport.iam import keys_store, users
 from homeport.kernel.clock import SystemClock
+from homeport.kernel.errors import NoSuchEntity
 
 
 @click.command()
@@ -44,15 +44,14 @@ def session(
     if policy is not None:
         parse_identity_policy(policy)
 
-    async def work(identities: Identities, chosen: str) -> SessionCredentials:
-        active = [key for key, is_active in await identities.keys(chosen, user) if is_active]
+    async def work(folder: OpenFolder, chosen: str) -> SessionCredentials:
+        active = [key.id for key in await keys_store.of(folder.db, chosen, user) if key.active]
         if not active:
-            raise NoSuchIdentity(f"There is no user {user} with an active access key in account {chosen}.")
-        now = SystemClock().now()
-        tokens = SessionTokens(sealer(settings(data=data).data))
-        return tokens.issue(user_arn(chosen, user), chosen, active[0], seconds, now, policy)
+            raise NoSuchEntity(f"There is no user {user} with an active access key in account {chosen}.")
+        found, now = await users.get(folder.db, chosen, user), SystemClock().now()
+        return SessionTokens(folder.sealer).issue(found.arn, chosen, active[0], seconds, now, policy)
 
-    issued = with_identities(data, account, work)
+    issued = with_folder(data, account, work)
     shown = {
         "Version": 1,
         "AccessKeyId": issued.access_key_id,

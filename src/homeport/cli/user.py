@@ -8,17 +8,24 @@ from typing import IO
 
 import click
 
-from homeport.access.identities import Identities, NewKey
+from homeport.app import OpenFolder
 from homeport.cli.options import (
     account_option,
     data_option,
     explained,
+    instead_of,
     json_option,
     settings,
     show_key,
-    with_identities,
+    with_folder,
 )
+from homeport.iam import accounts, entities, inline, inline_store, keys_store, users, users_store
+from homeport.iam.entities import Entity, Kind
+from homeport.iam.model import NewKey
 from homeport.kernel.clock import SystemClock
+from homeport.kernel.errors import NoSuchEntity
+
+_ALL = entities.QUOTAS["user"]
 
 
 @click.group()
@@ -40,11 +47,13 @@ def create(
 ) -> None:
     """Create a user with an access key. Without a policy the user may do nothing."""
     document = policy_file.read() if policy_file is not None else None
+    entities.check_name("userName", name, 64)
 
-    async def work(identities: Identities, chosen: str) -> NewKey:
-        return await identities.create_user(chosen, name, document, SystemClock().now())
+    async def work(folder: OpenFolder, chosen: str) -> NewKey:
+        now = SystemClock().now()
+        return await accounts.create_user(folder.db, folder.sealer, chosen, name, document, now)
 
-    show_key(with_identities(data, account, work), as_json, settings(data=data).region)
+    show_key(with_folder(data, account, work), as_json, settings(data=data).region)
 
 
 @user.command("list")
@@ -55,20 +64,21 @@ def create(
 def list_(account: str | None, data: Path | None, as_json: bool) -> None:
     """List users with their keys and policies."""
 
-    async def work(identities: Identities, chosen: str) -> list[dict[str, object]]:
+    async def work(folder: OpenFolder, chosen: str) -> list[dict[str, object]]:
+        named = [each.name for each in await users_store.page(folder.db, chosen, "/", "", _ALL)]
         return [
             {
                 "userName": each,
                 "accessKeys": [
-                    {"accessKeyId": key, "active": active}
-                    for key, active in await identities.keys(chosen, each)
+                    {"accessKeyId": key.id, "active": key.active}
+                    for key in await keys_store.of(folder.db, chosen, each)
                 ],
-                "policies": list(await identities.user_policies(chosen, each)),
+                "policies": list(await inline_store.of(folder.db, chosen, Kind.USER.value, each)),
             }
-            for each in await identities.users(chosen)
+            for each in named
         ]
 
-    found = with_identities(data, account, work)
+    found = with_folder(data, account, work)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -84,10 +94,11 @@ def list_(account: str | None, data: Path | None, as_json: bool) -> None:
 def delete(name: str, account: str | None, data: Path | None) -> None:
     """Remove a user; keys and registry passwords stop working at once."""
 
-    async def work(identities: Identities, chosen: str) -> None:
-        await identities.delete_user(chosen, name)
+    async def work(folder: OpenFolder, chosen: str) -> None:
+        with instead_of(NoSuchEntity, f"There is no user {name} in account {chosen}."):
+            await users.delete_with_everything(folder.db, chosen, name)
 
-    with_identities(data, account, work)
+    with_folder(data, account, work)
 
 
 @user.command("put-policy")
@@ -102,11 +113,13 @@ def put_policy(
 ) -> None:
     """Attach a policy to a user, or replace it; it counts from the next request on."""
     document = policy_file.read()
+    entities.check_name("policyName", policy_name, 128)
 
-    async def work(identities: Identities, chosen: str) -> None:
-        await identities.put_policy(chosen, name, policy_name, document)
+    async def work(folder: OpenFolder, chosen: str) -> None:
+        with instead_of(NoSuchEntity, f"There is no user {name} in account {chosen}."):
+            await inline.put(folder.db, Entity(Kind.USER, chosen, name, "/"), policy_name, document)
 
-    with_identities(data, account, work)
+    with_folder(data, account, work)
 
 
 @user.command("delete-policy")
@@ -118,7 +131,8 @@ def put_policy(
 def delete_policy(name: str, policy_name: str, account: str | None, data: Path | None) -> None:
     """Remove a policy from a user."""
 
-    async def work(identities: Identities, chosen: str) -> None:
-        await identities.delete_policy(chosen, name, policy_name)
+    async def work(folder: OpenFolder, chosen: str) -> None:
+        with instead_of(NoSuchEntity, f"The user {name} has no policy named {policy_name}."):
+            await inline.delete(folder.db, Entity(Kind.USER, chosen, name, "/"), policy_name)
 
-    with_identities(data, account, work)
+    with_folder(data, account, work)

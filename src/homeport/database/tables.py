@@ -223,7 +223,7 @@ image = Table(
     Column("archived_at", BigInteger),
     Column("activated_at", BigInteger),
     UniqueConstraint("repository_id", "digest", name="image_by_digest"),
-    Index("image_by_age", "repository_id", "id"),
+    Index("image_by_age", "repository_id", "id", "status"),
     Index("image_by_subject", "repository_id", "subject", "digest"),
     sqlite_autoincrement=True,
 )
@@ -327,7 +327,7 @@ pull_through_rule = Table(
     Column("prefix", Text, primary_key=True),
     Column("upstream_url", Text, nullable=False),
     Column("upstream_registry", Text),
-    Column("upstream_prefix", Text, nullable=False),
+    Column("upstream_prefix", Text),
     Column("credential_arn", Text),
     Column("custom_role_arn", Text),
     Column("created_at", BigInteger, nullable=False),
@@ -341,13 +341,22 @@ secret = Table(
     Column("name", Text, primary_key=True),
     Column("arn", Text, nullable=False, unique=True),
     Column("description", Text),
-    Column("value_sealed", LargeBinary),
-    Column("binary", SmallInteger, nullable=False),  # the value came as SecretBinary
-    Column("version_id", Text),
     Column("tags", Text, nullable=False),  # JSON object
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("delete_after", BigInteger),  # scheduled for deletion
+)
+
+# A version without staging labels is deprecated and not kept.
+secret_version = Table(
+    "secret_version",
+    metadata,
+    Column("arn", Text, ForeignKey("secret.arn", ondelete="CASCADE"), primary_key=True),
+    Column("version_id", Text, primary_key=True),
+    Column("value_sealed", LargeBinary, nullable=False),
+    Column("binary", SmallInteger, nullable=False),  # the value came as SecretBinary
+    Column("stages", Text, nullable=False),  # JSON list
+    Column("created_at", BigInteger, nullable=False),
 )
 
 replication_backfill = Table(

@@ -33,6 +33,15 @@ class Manifest:
     children: tuple[Descriptor, ...]
 
 
+class Status(StrEnum):
+    """Whether an image can be pulled (botocore `ecr`, ImageStatus)."""
+
+    ACTIVE = "ACTIVE"
+    ARCHIVED = "ARCHIVED"
+    ACTIVATING = "ACTIVATING"
+    """Its bytes are on their way back from the archive."""
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """One stored image of a repository, without its bytes. Sizes in bytes."""
@@ -47,6 +56,9 @@ class Image:
     manifest_size: int
     pushed_at: datetime
     pulled_at: datetime | None
+    status: Status
+    archived_at: datetime | None
+    activated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,14 @@ class PullLog:
     def __init__(self) -> None:
         self._pending: dict[int, datetime] = {}
 
+    @staticmethod
+    def is_due(recorded: datetime | None, now: datetime) -> bool:
+        """Whether a pull at `now` is worth noting when the last recorded one was `recorded`."""
+        return recorded is None or now - recorded >= _REFRESH
+
     def note(self, image_id: int, recorded: datetime | None, now: datetime) -> None:
         """Note a pull at `now` of an image whose last recorded pull was `recorded`."""
-        if (recorded is None or now - recorded >= _REFRESH) and len(self._pending) < _PENDING:
+        if self.is_due(recorded, now) and len(self._pending) < _PENDING:
             self._pending[image_id] = now
 
     async def flush(self, db: Database) -> None:

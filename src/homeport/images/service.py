@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from homeport.database.engine import Database, Reader, Transaction
-from homeport.images import rules, store
+from homeport.images import archive, rules, store
+from homeport.images.headroom import Headroom
 from homeport.images.model import (
     Failure,
     FailureCode,
     Image,
     ImageId,
     Manifest,
+    Status,
     StoredManifest,
 )
-from homeport.kernel import limits
 from homeport.kernel.digests import Digest, digest_of
 from homeport.kernel.errors import (
     DigestInvalid,
@@ -28,11 +29,13 @@ from homeport.kernel.errors import (
     ImageNotFound,
     ImageReferencedByManifestList,
     ImageTagAlreadyExists,
+    InvalidInput,
     LayersNotFound,
     LimitExceeded,
     ManifestInvalid,
     ReferencedImagesNotFound,
     TagInvalid,
+    Unavailable,
 )
 from homeport.kernel.names import Tag
 from homeport.repositories import rules as repository_rules
@@ -58,12 +61,15 @@ class Pushed:
     changed: bool
 
 
-async def put(db: Database, now: datetime, repository: Repository, push: Push) -> Pushed:
+async def put(
+    db: Database, now: datetime, repository: Repository, push: Push, room: Headroom | None = None
+) -> Pushed:
     """Store a manifest and let its tag name it, in one transaction.
 
     Errors: ManifestInvalid, TooLarge, ImageDigestDoesNotMatch, LayersNotFound, ReferencedImagesNotFound,
     ImageTagAlreadyExists, LimitExceeded, RepositoryNotFound.
     """
+    room = room if room is not None else Headroom()
     manifest = rules.read_manifest(push.body, push.media_type)
     digest = digest_of(push.body, push.digest.algorithm if push.digest else "sha256")
     if push.digest is not None and push.digest != digest:
@@ -73,29 +79,33 @@ async def put(db: Database, now: datetime, repository: Repository, push: Push) -
 
     async def work(tx: Transaction) -> Pushed:
         # Read again: settings, or the repository itself, may have changed since the request was authorised.
-        now_here = await repositories.get(tx, repository.account, repository.name)
+        now_here = await repositories.get(tx, repository.account, repository.name, public=repository.public)
         image = await store.by_digest(tx, now_here.id, digest)
         changed = image is None
         if image is None:
             size = await _check_references(tx, now_here, manifest)
-            if (
-                await store.count_images(tx, now_here.id, limits.IMAGES_PER_REPOSITORY)
-                >= limits.IMAGES_PER_REPOSITORY
-            ):
-                raise LimitExceeded(
-                    f"The repository with name '{now_here.name}' already holds {limits.IMAGES_PER_REPOSITORY} images"
-                )
+            await room.require(tx, now_here)
             image = await store.add(tx, now_here.id, digest, manifest, push.body, size, now)
+            await archive.warm_up(tx, image.id, now)
+        elif image.status is not Status.ACTIVE:
+            await archive.restore_at_once(tx, now_here, image, now)
+            changed = True
         if push.tag is not None:
-            changed = await _tag(tx, now_here, push.tag, image, now) or changed
+            changed = await _tag(tx, now_here, push.tag, image, now, room.quotas.tags_per_image) or changed
         return Pushed(image, changed)
 
-    return await db.write(work)
+    try:
+        return await db.write(work)
+    except Unavailable:
+        room.forget(repository.id)  # other writes that it counted may be undone with this one
+        raise
 
 
-async def put_new(db: Database, now: datetime, repository: Repository, push: Push) -> Image:
+async def put_new(
+    db: Database, now: datetime, repository: Repository, push: Push, room: Headroom | None = None
+) -> Image:
     """`put` as PutImage wants it. Errors: those of `put`, and ImageAlreadyExists when nothing changed."""
-    pushed = await put(db, now, repository, push)
+    pushed = await put(db, now, repository, push, room)
     if not pushed.changed:
         raise ImageAlreadyExists(
             f"Image with digest '{pushed.image.digest}' and tag '{push.tag or 'null'}' already exists in the "
@@ -125,7 +135,7 @@ async def _check_references(tx: Transaction, repository: Repository, manifest: M
     largest = 0
     for child in manifest.children:
         found = await store.by_digest(tx, repository.id, child.digest)
-        if found is None:
+        if found is None or found.status is not Status.ACTIVE:
             missing.append(child.digest)
         elif child.size != found.manifest_size:
             raise ManifestInvalid(
@@ -147,15 +157,17 @@ def _required(kind: str, digests: Sequence[str], repository: Repository) -> str:
     )
 
 
-async def _tag(tx: Transaction, repository: Repository, tag: Tag, image: Image, now: datetime) -> bool:
+async def _tag(
+    tx: Transaction, repository: Repository, tag: Tag, image: Image, now: datetime, most: int
+) -> bool:
     """Let `tag` name `image`; return whether that changed anything."""
     named = await store.by_tag(tx, repository.id, tag)
     if named is not None and named.id == image.id:
         return False
     if named is not None and not repository_rules.tag_may_move(repository.settings, tag):
         raise ImageTagAlreadyExists(tag, repository.name)
-    if await store.count_tags(tx, image.id) >= limits.TAGS_PER_IMAGE:
-        raise LimitExceeded(f"An image can have at most {limits.TAGS_PER_IMAGE} tags")
+    if await store.count_tags(tx, image.id) >= most:
+        raise LimitExceeded(f"An image can have at most {most} tags")
     await store.put_tag(tx, repository.id, tag, image.id, now)
     return True
 
@@ -169,8 +181,10 @@ async def manifest(db: Reader, repository: Repository, reference: Digest | Tag) 
     return found
 
 
-async def resolve(db: Reader, repository: Repository, wanted: ImageId) -> Image | Failure:
-    """Return the image that `wanted` names, or why there is none."""
+async def resolve(
+    db: Reader, repository: Repository, wanted: ImageId, *, active: bool = False
+) -> Image | Failure:
+    """Return the image that `wanted` names, or why there is none. `active`: only one that can be pulled."""
     if wanted.digest is None and wanted.tag is None:
         return Failure(
             wanted, FailureCode.MISSING, "Invalid request parameters: both tag and digest cannot be null"
@@ -200,16 +214,21 @@ async def resolve(db: Reader, repository: Repository, wanted: ImageId) -> Image 
             )
     elif digest is not None:
         image = await store.by_digest(db, repository.id, digest)
-    if image is None:
+    if image is None or (active and image.status is not Status.ACTIVE):
         return Failure(wanted, FailureCode.NOT_FOUND, "Requested image not found")
     return image
 
 
 async def describe(db: Reader, repository: Repository, wanted: Sequence[ImageId]) -> list[Image]:
-    """Return the named images, each once. Errors: ImageNotFound for the first that cannot be found."""
+    """Return the named images, each once.
+
+    Errors: ImageNotFound for the first that cannot be found, InvalidInput for one without tag and digest.
+    """
     found: dict[int, Image] = {}
     for item in wanted:
         image = await resolve(db, repository, item)
+        if isinstance(image, Failure) and image.code is FailureCode.MISSING:
+            raise InvalidInput(image.reason)
         if isinstance(image, Failure):
             raise ImageNotFound(
                 f"The image with imageId {item} does not exist within the repository with name "
@@ -220,7 +239,7 @@ async def describe(db: Reader, repository: Repository, wanted: Sequence[ImageId]
 
 
 async def delete(
-    db: Database, repository: Repository, wanted: Sequence[ImageId]
+    db: Database, now: datetime, repository: Repository, wanted: Sequence[ImageId]
 ) -> tuple[list[ImageId], list[Failure]]:
     """Remove images by digest or tag; return every (digest, tag) that went, and what could not go.
 
@@ -230,6 +249,7 @@ async def delete(
     async def work(tx: Transaction) -> tuple[list[ImageId], list[Failure]]:
         gone: list[ImageId] = []
         failures: list[Failure] = []
+        released: set[str] = set()
         for item in wanted:
             image = await resolve(tx, repository, item)
             if isinstance(image, Failure):
@@ -245,17 +265,19 @@ async def delete(
                 reason = f"Requested image referenced by manifest list: [{', '.join(parents)}]"
                 failures.append(Failure(item, FailureCode.REFERENCED, reason))
                 continue
+            released.update(await archive.standard_blobs(tx, image.id))
             await store.remove(tx, image.id)
             gone.extend([ImageId(image.digest, tag) for tag in tags] or [ImageId(image.digest)])
+        await archive.release(tx, released, now)
         return gone, failures
 
     return await db.write(work)
 
 
-async def delete_one(db: Database, repository: Repository, reference: Digest | Tag) -> None:
+async def delete_one(db: Database, now: datetime, repository: Repository, reference: Digest | Tag) -> None:
     """Remove one image or tag. Errors: ImageNotFound, ImageReferencedByManifestList."""
     wanted = ImageId(digest=reference) if isinstance(reference, Digest) else ImageId(tag=reference)
-    _, failures = await delete(db, repository, [wanted])
+    _, failures = await delete(db, now, repository, [wanted])
     for failure in failures:
         if failure.code is FailureCode.REFERENCED:
             raise ImageReferencedByManifestList(failure.reason)

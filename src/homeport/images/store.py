@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, selec
 
 from homeport.database.engine import Reader, Row, Statement, Transaction
 from homeport.database.tables import blob, image, image_blob, image_child, image_tag, repository_blob
-from homeport.images.model import Image, Manifest, StoredManifest, TagStatus
+from homeport.images.model import Image, Manifest, Status, StoredManifest, TagStatus
 from homeport.kernel.clock import from_micros, to_micros
 from homeport.kernel.digests import Digest
 
@@ -25,6 +25,9 @@ _columns = (
     image.c.manifest_size,
     image.c.pushed_at,
     image.c.pulled_at,
+    image.c.status,
+    image.c.archived_at,
+    image.c.activated_at,
 )
 _manifest_columns = (image.c.id, image.c.digest, image.c.media_type, image.c.manifest, image.c.pulled_at)
 _here = image.c.repository_id == bindparam("repository")
@@ -33,16 +36,19 @@ _tag_here = and_(image_tag.c.repository_id == bindparam("repository"), image_tag
 
 _by_digest = Statement(select(*_columns).where(_here, image.c.digest == bindparam("digest")))
 _by_tag = Statement(select(*_columns).join(image_tag, image_tag.c.image_id == image.c.id).where(_tag_here))
+_active = image.c.status == Status.ACTIVE.value  # only such an image can be pulled
 _manifest_by_digest = Statement(
-    select(*_manifest_columns).where(_here, image.c.digest == bindparam("digest"))
+    select(*_manifest_columns).where(_here, image.c.digest == bindparam("digest"), _active)
 )
 _manifest_by_tag = Statement(
-    select(*_manifest_columns).join(image_tag, image_tag.c.image_id == image.c.id).where(_tag_here)
+    select(*_manifest_columns).join(image_tag, image_tag.c.image_id == image.c.id).where(_tag_here, _active)
 )
+_of_status = image.c.status == bindparam("status")
+_statuses = {True: (), False: (_of_status,)}  # by whether any status will do
 _images = {
-    status: Statement(
+    (status, any_): Statement(
         select(*_columns)
-        .where(_here, image.c.id < bindparam("before"), *condition)
+        .where(_here, image.c.id < bindparam("before"), *condition, *_statuses[any_])
         .order_by(image.c.id.desc())
         .limit(bindparam("count"))
     )
@@ -51,16 +57,17 @@ _images = {
         (TagStatus.TAGGED, (_tagged,)),
         (TagStatus.UNTAGGED, (~_tagged,)),
     )
+    for any_ in (True, False)
 }
 _after = or_(
     image.c.id < bindparam("before"),
     and_(image.c.id == bindparam("before"), func.coalesce(image_tag.c.name, "") > bindparam("tag")),
 )
 _pairs = {
-    status: Statement(
+    (status, any_): Statement(
         select(image.c.id, image.c.digest, image_tag.c.name)
         .select_from(image.outerjoin(image_tag, image_tag.c.image_id == image.c.id))
-        .where(_here, image.c.id <= bindparam("before"), _after, *condition)
+        .where(_here, image.c.id <= bindparam("before"), _after, *condition, *_statuses[any_])
         .order_by(image.c.id.desc(), func.coalesce(image_tag.c.name, ""))
         .limit(bindparam("count"))
     )
@@ -69,25 +76,43 @@ _pairs = {
         (TagStatus.TAGGED, (image_tag.c.name.is_not(None),)),
         (TagStatus.UNTAGGED, (image_tag.c.name.is_(None),)),
     )
+    for any_ in (True, False)
 }
 _tags_page = Statement(
     select(image_tag.c.name)
-    .where(image_tag.c.repository_id == bindparam("repository"), image_tag.c.name > bindparam("after"))
+    .join(image, image.c.id == image_tag.c.image_id)
+    .where(
+        image_tag.c.repository_id == bindparam("repository"), image_tag.c.name > bindparam("after"), _active
+    )
     .order_by(image_tag.c.name)
     .limit(bindparam("count"))
 )
 _tags_of = Statement(
     select(image_tag.c.name).where(image_tag.c.image_id == bindparam("image")).order_by(image_tag.c.name)
 )
-_referrers = Statement(
-    select(*_columns)
-    .where(_here, image.c.subject == bindparam("subject"), image.c.digest > bindparam("after"))
-    .order_by(image.c.digest)
-    .limit(bindparam("count"))
-)
+_referrers = {
+    any_: Statement(
+        select(*_columns)
+        .where(
+            _here,
+            image.c.subject == bindparam("subject"),
+            image.c.digest > bindparam("after"),
+            *_statuses[any_],
+        )
+        .order_by(image.c.digest)
+        .limit(bindparam("count"))
+    )
+    for any_ in (True, False)
+}
 _count = Statement(
     select(func.count()).select_from(select(image.c.id).where(_here).limit(bindparam("most")).subquery())
 )
+_count_unarchived = Statement(
+    select(func.count()).select_from(
+        select(image.c.id).where(_here, image.c.status != "ARCHIVED").limit(bindparam("most")).subquery()
+    )
+)
+_newest = Statement(select(func.max(image.c.id)))
 _count_tags = Statement(select(func.count()).where(image_tag.c.image_id == bindparam("image")))
 _blob_here = Statement(
     select(blob.c.size)
@@ -165,6 +190,9 @@ def _value(row: Row) -> Image:
         manifest_size=row[7],
         pushed_at=from_micros(row[8]),
         pulled_at=from_micros(row[9]) if row[9] is not None else None,
+        status=Status(row[10]),
+        archived_at=from_micros(row[11]) if row[11] is not None else None,
+        activated_at=from_micros(row[12]) if row[12] is not None else None,
     )
 
 
@@ -188,31 +216,54 @@ async def by_tag(db: Reader, repository: int, tag: str) -> Image | None:
 
 
 async def manifest_by_digest(db: Reader, repository: int, digest: str) -> StoredManifest | None:
-    """Return the stored manifest with that digest, or None."""
+    """Return the stored manifest with that digest, None unless it is of an active image."""
     return _manifest(await db.first(_manifest_by_digest, repository=repository, digest=digest))
 
 
 async def manifest_by_tag(db: Reader, repository: int, tag: str) -> StoredManifest | None:
-    """Return the stored manifest that the tag names, or None."""
+    """Return the stored manifest that the tag names, None unless it is of an active image."""
     return _manifest(await db.first(_manifest_by_tag, repository=repository, tag=tag))
 
 
-async def images(db: Reader, repository: int, status: TagStatus, before: int, count: int) -> list[Image]:
-    """Return up to `count` images older than the id `before`, newest first."""
-    rows = await db.all(_images[status], repository=repository, before=before, count=count)
+def _wanted(status: Status | None) -> dict[str, str]:
+    return {} if status is None else {"status": status.value}
+
+
+async def images(
+    db: Reader,
+    repository: int,
+    tags: TagStatus,
+    before: int,
+    count: int,
+    status: Status | None = Status.ACTIVE,
+) -> list[Image]:
+    """Return up to `count` images older than the id `before`, newest first; of any `status` with None."""
+    statement = _images[tags, status is None]
+    rows = await db.all(statement, repository=repository, before=before, count=count, **_wanted(status))
     return [_value(row) for row in rows]
 
 
 async def pairs(
-    db: Reader, repository: int, status: TagStatus, before: int, tag: str, count: int
+    db: Reader,
+    repository: int,
+    tags: TagStatus,
+    before: int,
+    tag: str,
+    count: int,
+    status: Status | None = Status.ACTIVE,
 ) -> list[tuple[int, str, str | None]]:
-    """Return up to `count` (image id, digest, tag or None) after the place (`before`, `tag`), newest image first."""
-    rows = await db.all(_pairs[status], repository=repository, before=before, tag=tag, count=count)
+    """Return up to `count` (image id, digest, tag or None) after the place (`before`, `tag`), newest image first.
+
+    Of images of any `status` with None.
+    """
+    statement = _pairs[tags, status is None]
+    place = {"before": before, "tag": tag}
+    rows = await db.all(statement, repository=repository, count=count, **place, **_wanted(status))
     return [(row[0], row[1], row[2]) for row in rows]
 
 
 async def tags_page(db: Reader, repository: int, after: str, count: int) -> list[str]:
-    """Return up to `count` tags after `after`, in order."""
+    """Return up to `count` tags of active images after `after`, in order."""
     return [row[0] for row in await db.all(_tags_page, repository=repository, after=after, count=count)]
 
 
@@ -221,9 +272,18 @@ async def tags_of(db: Reader, image_id: int) -> list[str]:
     return [row[0] for row in await db.all(_tags_of, image=image_id)]
 
 
-async def referrers(db: Reader, repository: int, subject: str, after: str, count: int) -> list[Image]:
-    """Return up to `count` images whose subject is `subject`, by digest after `after`."""
-    rows = await db.all(_referrers, repository=repository, subject=subject, after=after, count=count)
+async def referrers(
+    db: Reader,
+    repository: int,
+    subject: str,
+    after: str,
+    count: int,
+    status: Status | None = Status.ACTIVE,
+) -> list[Image]:
+    """Return up to `count` images whose subject is `subject`, by digest after `after`; of any `status` with None."""
+    statement = _referrers[status is None]
+    place = {"subject": subject, "after": after}
+    rows = await db.all(statement, repository=repository, count=count, **place, **_wanted(status))
     return [_value(row) for row in rows]
 
 
@@ -231,6 +291,18 @@ async def count_images(db: Reader, repository: int, most: int) -> int:
     """Count the images of a repository, giving up at `most`."""
     row = await db.first(_count, repository=repository, most=most)
     return int(row[0]) if row else 0
+
+
+async def count_unarchived(db: Reader, repository: int, most: int) -> int:
+    """Count the images of a repository that are not archived, giving up at `most`."""
+    row = await db.first(_count_unarchived, repository=repository, most=most)
+    return int(row[0]) if row else 0
+
+
+async def newest(db: Reader) -> int:
+    """Return the highest id of all images of all repositories, 0 without any."""
+    row = await db.first(_newest)
+    return int(row[0] or 0) if row else 0
 
 
 async def count_tags(db: Reader, image_id: int) -> int:

@@ -7,7 +7,7 @@ The tree below is the whole vocabulary. A front never invents an error: it trans
     ├── InvalidInput            InvalidParameter ValidationError NameInvalid TagInvalid DigestInvalid
     │                           ManifestInvalid TooLarge RangeInvalid UnsupportedEncoding InvalidTagParameter
     │                           TooManyTags Kms UnsupportedUpstreamRegistry MalformedPolicyDocument PackedPolicyTooLarge
-    │                           InvalidIdentityToken IdpRejectedClaim ExpiredWebIdentityToken
+    │                           InvalidIdentityToken IdpRejectedClaim ExpiredWebIdentityToken InvalidEntityInput
     ├── NotFound                RepositoryNotFound RepositoryPolicyNotFound ImageNotFound LayersNotFound
     │                           BlobUnknown UploadNotFound RegistryNotFound RouteNotFound
     │                           LifecyclePolicyNotFound LifecyclePolicyPreviewNotFound RegistryPolicyNotFound
@@ -111,6 +111,10 @@ class UnsupportedUpstreamRegistry(InvalidInput):
 
 class MalformedPolicyDocument(InvalidInput):
     """A policy that IAM or STS refuses (iam MalformedPolicyDocument)."""
+
+
+class InvalidEntityInput(InvalidInput):
+    """A value that IAM refuses although it has the right form (iam InvalidInput)."""
 
 
 class PackedPolicyTooLarge(InvalidInput):
@@ -390,8 +394,9 @@ class LimitExceeded(HomeportError):
 class Throttled(HomeportError):
     """The caller sends more requests of this kind than its rate allows."""
 
-    def __init__(self, message: str = "Rate exceeded") -> None:
+    def __init__(self, message: str = "Rate exceeded", retry_after: int = 1) -> None:
         super().__init__(message)
+        self.retry_after = retry_after  # seconds
 
 
 class Unauthenticated(HomeportError):

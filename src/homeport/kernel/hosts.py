@@ -31,7 +31,10 @@ class Hosts:
         suffix = rf"({'|'.join(map(re.escape, self._suffixes)) or '(?!)'})"
         self._registry = re.compile(rf"([0-9]{{12}})\.(dkr[.-]ecr(?:-fips)?)\.{region}\.{suffix}", re.ASCII)
         self._api = re.compile(rf"(?:api\.)?ecr(?:-fips|-public)?\.{region}\.(?:api\.)?{suffix}", re.ASCII)
+        self._public = re.compile(rf"public\.ecr\.{suffix}", re.ASCII)
+        self._public_api = re.compile(rf"(?:api\.)?ecr-public\.[0-9a-z-]+\.(?:api\.)?{suffix}", re.ASCII)
         self.account_of = lru_cache(maxsize=1024)(self._account_of)
+        self.is_public = lru_cache(maxsize=1024)(self._is_public)
 
     def _account_of(self, host: str) -> AccountId:
         """Return the account whose registry the Host header `host` means. Errors: RegistryNotFound."""
@@ -45,6 +48,28 @@ class Hosts:
             f"Could not resolve registry id from host {name[:128]}. "
             "The operator can add the host with --host-suffix or HOMEPORT_HOST_SUFFIXES."
         )
+
+    def _is_public(self, host: str) -> bool:
+        """Whether the Host header `host` means ECR Public: `public.ecr.<suffix>`."""
+        return self._public.fullmatch(_split(host)[0]) is not None
+
+    def is_single(self, host: str) -> bool:
+        """Whether the Host header `host` means this server as a whole, which then serves every registry."""
+        name, _ = _split(host)
+        return name in self._plain or _is_address(name)
+
+    def public_address(self, host: str) -> str:
+        """Return what comes before `<alias>/<name>` of a public image, in the family of the host that the client used.
+
+        On a single host that is a path: `localhost:5000/public.ecr`.
+        """
+        if self.is_single(host):
+            return f"{host}/public.ecr"
+        name, port = _split(host)
+        registry = self._registry.fullmatch(name)
+        other = self._public.fullmatch(name) or self._api.fullmatch(name) or self._public_api.fullmatch(name)
+        suffix = registry[3] if registry else other[1] if other else next(iter(self._suffixes), "localhost")
+        return f"public.ecr.{suffix}{port}"
 
     def registry_host(self, host: str, account: str) -> str:
         """Return the host (and port) of `account`'s registry, in the family of the host that the client used."""

@@ -6,6 +6,8 @@ keeps memory and time finite where ECR publishes none.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 MIB = 1024 * 1024
 
 MANIFEST_BYTES = 4 * MIB  # ECR: ImageManifest 1-4,194,304; OCI asks for at least 4 MiB
@@ -13,16 +15,23 @@ MANIFEST_DEPTH = 32  # ours: nesting of JSON
 MANIFEST_LAYERS = 4096  # ours
 INDEX_CHILDREN = 1000  # ours
 LAYER_BYTES = 52_000 * MIB  # ECR: layer size
-LAYER_PARTS = 4_200  # ECR: layer parts
 LAYER_PART_MIN_BYTES = 5 * MIB  # ECR: every part but the last
 LAYER_PART_MAX_BYTES = 20_971_520  # ECR model: LayerPartBlob
 LAYER_PART_SIZE = 10_485_760  # ECR: the partSize that InitiateLayerUpload proposes
-TAGS_PER_IMAGE = 1_000  # ECR
-IMAGES_PER_REPOSITORY = 100_000  # ECR
+PUBLIC_LAYER_BYTES = 10_000 * MIB  # ECR Public: layer size
+PUBLIC_LOGO_PIXELS = (60, 2048)  # ECR Public: least and most of each side of a repository's logo
+LIFECYCLE_RULES = 50  # ECR: rules of one lifecycle policy
 RESOURCE_TAGS = 50  # ECR: tags on one repository
 RESOURCE_TAG_KEY_CHARS = 128  # ECR
 RESOURCE_TAG_VALUE_CHARS = 256  # ECR
 POLICY_CHARS = 10_240  # ECR: RepositoryPolicyText
+REPLICATION_DESTINATIONS = 25  # ECR: unique ones over all rules
+REPLICATION_BACKFILLS = 10  # ECR model: in progress at a time in one registry
+BACKFILL_DAYS = 90  # ECR model: how long a backfill that is over can be seen
+PULL_EXCLUSIONS = 100  # ECR model: PullTimeUpdateExclusionList
+PULL_THROUGH_RULES = 50  # ECR: rules of one registry
+CREATION_TEMPLATES = 1_000  # ours: ECR publishes none; a page of them stays small
+SECRETS = 10_000  # ours: of one account; Secrets Manager has 500,000 and every list reads them all here
 PAGE_MAX = 1_000  # ECR: maxResults; also caps `n` on /v2/
 PAGE_DEFAULT = 100  # ECR
 REFERRERS_PAGE = 50  # ECR: ListImageReferrers
@@ -36,3 +45,25 @@ DOWNLOAD_SECONDS = 900  # ours: life of a GetDownloadUrlForLayer address; ECR's 
 SIGNATURE_SKEW_SECONDS = 15 * 60  # AWS Signature Version 4
 BODY_MIN_BYTES_PER_WINDOW = 16 * 1024  # ours: a body that comes more slowly is cut off
 BODY_WINDOW_SECONDS = 60  # ours
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """How much one registry takes. The defaults are ECR's; the setting `quotas` changes them for a whole region.
+
+    Amazon ECR service quotas and Amazon ECR Public service quotas, of their User Guides.
+    """
+
+    repositories: int = 100_000
+    """Repositories of one private registry."""
+    images_per_repository: int = 100_000
+    """Archived images do not count."""
+    tags_per_image: int = 1_000
+    layer_parts: int = 4_200
+    """Parts of one layer upload through the API."""
+    public_repositories: int = 10_000
+    """Repositories of one public registry."""
+    public_layer_parts: int = 1_000
+
+
+ECR_QUOTAS = Quotas()

@@ -57,7 +57,7 @@ async def _find(visit: Visit, operation: str, route: Route) -> Blob:
     repository = await visit.repository(operation, route.repository)
     digest = Digest(route.reference)
     found = await uploads.blob(visit.region.db, repository, digest)
-    if found is None:
+    if found is None or found.archived:
         raise BlobUnknown(f"The blob {digest} does not exist in the repository with name '{repository.name}'")
     return found
 
@@ -86,7 +86,7 @@ async def by_token(region: Region, exchange: Exchange) -> web.StreamResponse:
     token = exchange.raw_path.removeprefix("/layers/")
     grant = region.downloads.read(token, region.clock.now())
     found = await upload_store.find_blob(region.db, grant.repository_id, grant.digest)
-    if found is None:
+    if found is None or found.archived:
         raise BlobUnknown("The layer does not exist any more")
     return await stream(region, exchange, found)
 

@@ -13,6 +13,7 @@ from homeport.kernel.errors import InvalidParameter
 from homeport.oci import paths
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
+from homeport.registry import service as registries
 from homeport.repositories import service as repositories
 from homeport.repositories.model import repository_arn
 from homeport.wire.answer import Answer
@@ -43,13 +44,18 @@ async def tags(visit: Visit, route: Route) -> Answer:
     query = paths.query(visit.exchange.raw_query)
     count = _count(query)
     found = await image_store.tags_page(visit.region.db, repository.id, query.get("last", ""), count + 1)
-    return _page(f"/v2/{repository.name}/tags/list", "tags", found, count, name=repository.name)
+    name = visit.name_of(repository)
+    return _page(f"/v2/{name}/tags/list", "tags", found, count, name=name)
 
 
 async def catalog(visit: Visit, _: Route) -> Answer:
     """GET _catalog: the repositories of the registry, to those who may describe all of them."""
     visit.exchange.operation = "ListRepositories"
-    target = Target(visit.account, repository_arn(visit.region.name, visit.account, "*"))
+    target = Target(
+        visit.account,
+        repository_arn(visit.region.name, visit.account, "*"),
+        registry=await registries.policy_in_force(visit.region.db, visit.account),
+    )
     context = visit.exchange.context(visit.region.name, visit.now)
     require(visit.principal, OPERATIONS["oci", "ListRepositories"], target, context)
     query = paths.query(visit.exchange.raw_query)

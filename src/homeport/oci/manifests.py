@@ -18,6 +18,7 @@ from homeport.kernel.names import Tag
 from homeport.oci import paths
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
+from homeport.registry import service as registries
 from homeport.wire.answer import Answer
 
 _PAGE_BYTES = limits.REFERRERS_PAGE_BYTES // 2  # may be exceeded by one entry, which is shorter than this
@@ -64,13 +65,17 @@ async def get(visit: Visit, route: Route) -> Answer:
     if head:
         headers["Content-Length"] = str(len(found.body))
         return Answer(headers=headers)
-    visit.region.pulls.note(found.image_id, found.pulled_at, visit.now)
+    region = visit.region
+    if region.pulls.is_due(found.pulled_at, visit.now) and await registries.counts_pulls(
+        region.db, repository.account, visit.principal.caller.arn
+    ):
+        region.pulls.note(found.image_id, found.pulled_at, visit.now)
     return Answer(body=found.body, headers=headers)
 
 
 async def put(visit: Visit, route: Route) -> Answer:
     """PUT of a manifest by tag or digest."""
-    repository = await visit.repository("PutManifest", route.repository)
+    repository = await visit.pushed("PutManifest", route.repository)
     reference = _reference(route.reference)
     request = visit.exchange.request
     visit.refuse_encodings()
@@ -81,9 +86,9 @@ async def put(visit: Visit, route: Route) -> Answer:
         tag=reference if isinstance(reference, Tag) else None,
         digest=reference if isinstance(reference, Digest) else None,
     )
-    image = (await images.put(visit.region.db, visit.now, repository, push)).image
+    image = (await images.put(visit.region.db, visit.now, repository, push, visit.region.room)).image
     headers = {
-        "Location": paths.manifest_path(repository.name, image.digest),
+        "Location": paths.manifest_path(visit.name_of(repository), image.digest),
         "Docker-Content-Digest": image.digest,
     }
     if image.subject is not None:
@@ -94,7 +99,7 @@ async def put(visit: Visit, route: Route) -> Answer:
 async def delete(visit: Visit, route: Route) -> Answer:
     """DELETE of a tag or of an image by digest."""
     repository = await visit.repository("DeleteManifest", route.repository)
-    await images.delete_one(visit.region.db, repository, _reference(route.reference))
+    await images.delete_one(visit.region.db, visit.now, repository, _reference(route.reference))
     return Answer(status=202)
 
 
@@ -125,7 +130,7 @@ async def referrers(visit: Visit, route: Route) -> Answer:
         headers["OCI-Filters-Applied"] = "artifactType"
     if more and after:
         extra = {"artifactType": wanted} if wanted is not None else {}
-        path = f"/v2/{repository.name}/referrers/{subject}"
+        path = f"/v2/{visit.name_of(repository)}/referrers/{subject}"
         headers["Link"] = paths.next_link(path, last=after, **extra)
     index = f'{{"schemaVersion": 2, "mediaType": "{media.OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
     return Answer(body=index.encode(), headers=headers)

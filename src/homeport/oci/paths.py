@@ -44,6 +44,8 @@ class Route:
         return self.name
 
 
+PUBLIC = "/v2/public.ecr/"
+"""Where public repositories are on a host that serves every registry."""
 _KNOWN_CHARS = 512  # longer paths are parsed each time, so that what is remembered stays small
 _BY_LAST_BUT_ONE = {
     "manifests": Resource.MANIFEST,
@@ -87,6 +89,20 @@ def _parse(raw_path: str) -> Route:
 
 
 _parse_known = lru_cache(maxsize=4096)(_parse)
+
+
+def parse_public(raw_path: str, prefix: str) -> tuple[str, Route]:
+    """Return (alias, route) of a raw path to public repositories, whose alias comes after `prefix`.
+
+    The alias is as it came: one that holds an escape is no alias. Errors: RouteNotFound, NameInvalid.
+    """
+    if raw_path in ("/v2", "/v2/"):
+        return "", Route(Resource.ROOT)
+    alias, _, rest = raw_path.removeprefix(prefix).partition("/")
+    route = parse(f"/v2/{rest}")
+    if route.name is None:  # a list of all repositories is not public
+        raise RouteNotFound("There is nothing at this path")
+    return alias, route
 
 
 def _name(segments: list[str]) -> RepositoryName:

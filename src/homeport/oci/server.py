@@ -12,11 +12,13 @@ from homeport.kernel.errors import (
     HomeportError,
     InvalidInput,
     RangeInvalid,
+    RouteNotFound,
+    Throttled,
     Unauthenticated,
     Unavailable,
     UnsupportedOperation,
 )
-from homeport.oci import blobs, faults, lists, manifests, paths, uploads
+from homeport.oci import blobs, faults, lists, manifests, paths, public, uploads
 from homeport.oci.paths import Resource, Route
 from homeport.oci.visit import Visit
 from homeport.region import Region
@@ -77,21 +79,62 @@ class OciFront:
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         # Who asks comes before what they ask: nobody learns about routes or names without credentials.
-        account = self._region.hosts.account_of(exchange.host)
-        stated = exchange.request.headers.getall("Authorization", [])
-        if len(stated) > 1:  # two readers might not take the same one (case A15)
-            raise InvalidInput("The header Authorization appears twice")
-        principal = await self._region.authenticator.registry(stated[0] if stated else None)
-        exchange.principal = caller_name(principal.caller)
-        route = paths.parse(exchange.raw_path)
+        prefix = public.prefix_of(self._region.hosts, exchange)
+        if prefix is None:
+            visit, route = await self._enter(exchange)
+        else:
+            visit, route = await public.enter(self._region, exchange, prefix, _authorization(exchange))
         handler = _HANDLERS.get((route.resource, exchange.request.method))
         if handler is None:
             refused = UnsupportedOperation(f"{exchange.request.method} is not supported here")
             response = self._refusal(exchange, refused)
             response.headers["Allow"] = _ALLOWED[route.resource]  # RFC 9110, section 15.5.6
             return response
-        visit = Visit(self._region, exchange, principal, account, self._region.clock.now())
+        if route.resource is Resource.MANIFEST:
+            key = "ecr:ImageDigest" if ":" in route.reference else "ecr:ImageTag"
+            exchange.named = {key: route.reference}
         return await handler(visit, route)
+
+    async def _enter(self, exchange: Exchange) -> tuple[Visit, Route]:
+        """Return the visit and the route of a request to a private registry."""
+        region = self._region
+        account = region.hosts.account_of(exchange.host)
+        authorization = _authorization(exchange)
+        if exchange.raw_path in ("/v2/", "/v2") and region.hosts.is_single(exchange.host):
+            principal = await public.logged_in(region, authorization)
+        else:
+            principal = await region.authenticator.registry(authorization)
+        exchange.principal = caller_name(principal.caller)
+        route = paths.parse(exchange.raw_path)
+        if (
+            route.name is not None
+            and route.name.startswith("public.ecr/")
+            and region.hosts.is_single(exchange.host)
+        ):
+            raise RouteNotFound(
+                "There is nothing at this path"
+            )  # escaped, or it would be a public repository
+        return Visit(region, exchange, principal, account, region.clock.now()), route
+
+    async def token(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer `/token/` of the public host."""
+        exchange.front = "oci"
+        try:
+            if exchange.request.method != "GET":
+                raise UnsupportedOperation(f"{exchange.request.method} is not supported here")
+            return await public.token(self._region, exchange, _authorization(exchange))
+        except HomeportError as error:
+            return self._refusal(exchange, error)
+
+    async def logo(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer `/logos/<repository id>`, to anybody."""
+        exchange.front = "oci"
+        try:
+            if exchange.request.method not in ("GET", "HEAD"):
+                raise UnsupportedOperation(f"{exchange.request.method} is not supported here")
+            return await public.logo(self._region, exchange)
+        except HomeportError as error:
+            return self._refusal(exchange, error)
 
     async def download(self, exchange: Exchange) -> web.StreamResponse:
         """Answer `/layers/<token>`: no credentials, the address itself is the permission."""
@@ -112,6 +155,8 @@ class OciFront:
             headers["WWW-Authenticate"] = (
                 f'Basic realm="{scheme}://{exchange.host}/",service="ecr.amazonaws.com"'
             )
+            if self._region.hosts.is_public(exchange.host):
+                headers["WWW-Authenticate"] = public.challenge(exchange)
             headers["Content-Type"] = "text/plain; charset=utf-8"
             body = b"Not Authorized\n"
         if isinstance(error, RangeInvalid):
@@ -119,6 +164,16 @@ class OciFront:
             headers["Location"] = exchange.raw_path
         if isinstance(error, Unavailable):
             headers["Retry-After"] = "5"
+        if isinstance(error, Throttled):
+            headers["Retry-After"] = str(error.retry_after)
         if exchange.request.method == "HEAD":
             body = b""
         return Answer(status=status, body=body, headers=headers)
+
+
+def _authorization(exchange: Exchange) -> str | None:
+    """Return the header by which a caller proves itself. Errors: InvalidInput when it comes twice."""
+    stated = exchange.request.headers.getall("Authorization", [])
+    if len(stated) > 1:  # two readers might not take the same one (case A15)
+        raise InvalidInput("The header Authorization appears twice")
+    return stated[0] if stated else None

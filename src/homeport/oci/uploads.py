@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from homeport.kernel import limits
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import (
     DigestInvalid,
@@ -19,6 +18,7 @@ from homeport.kernel.names import RepositoryName
 from homeport.oci import paths
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
+from homeport.registry import service as registries
 from homeport.repositories.model import Repository
 from homeport.uploads import service as uploads
 from homeport.uploads.model import Blob, Upload
@@ -31,36 +31,41 @@ _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*
 
 
 async def start(visit: Visit, route: Route) -> Answer:
-    """POST: mount a blob, take a whole blob, or open an upload."""
+    """POST: mount a blob (where the registry has that enabled), take a whole blob, or open an upload."""
     query = paths.query(visit.exchange.raw_query)
     if "mount" in query:
         return await _mount(visit, route, query)
     if "digest" in query:
-        repository = await visit.repository("FinishWholeUpload", route.repository)
+        repository = await visit.pushed("FinishWholeUpload", route.repository)
         digest = Digest(query["digest"])
         visit.refuse_encodings()
         upload = await uploads.start(visit.region.db, visit.now, visit.place(repository))
         return await _finish(visit, repository, upload, digest)
-    repository = await visit.repository("StartUpload", route.repository)
+    repository = await visit.pushed("StartUpload", route.repository)
     upload = await uploads.start(visit.region.db, visit.now, visit.place(repository))
-    return _accepted(repository, upload, 202)
+    return _accepted(visit, repository, upload, 202)
 
 
 async def _mount(visit: Visit, route: Route, query: Mapping[str, str]) -> Answer:
-    repository = await visit.repository("MountBlob", route.repository)
+    repository = await visit.pushed("MountBlob", route.repository)
     digest = Digest(query["mount"])
-    blob: Blob | None = await uploads.blob(visit.region.db, repository, digest)
-    if blob is None and query.get("from"):
+    blob: Blob | None = None
+    enabled = repository.public or await registries.mounts_blobs(visit.region.db, visit.account)
+    if enabled:
+        blob = await uploads.blob(visit.region.db, repository, digest)
+        if blob is not None and blob.archived:
+            blob = None
+    if enabled and blob is None and query.get("from"):
         try:
             source = await visit.readable("MountBlobSource", RepositoryName(query["from"]))
         except NameInvalid:
             source = None
-        if source is not None:
+        if source is not None and source.encrypted_like(repository):
             blob = await uploads.mount(visit.region.db, visit.now, repository, source, digest)
     if blob is not None:
-        return _created(repository, blob.digest)
+        return _created(visit, repository, blob.digest)
     upload = await uploads.start(visit.region.db, visit.now, visit.place(repository))
-    return _accepted(repository, upload, 202)
+    return _accepted(visit, repository, upload, 202)
 
 
 async def append(visit: Visit, route: Route) -> Answer:
@@ -71,7 +76,7 @@ async def append(visit: Visit, route: Route) -> Answer:
     expected = _expected(visit, upload)
     region = visit.region
     try:
-        async with region.uploads.receive(region.db, upload) as received:
+        async with region.uploads.receive(region.db, upload, uploads.layer_bytes(repository)) as received:
             try:
                 await _receive(visit, received, expected)
             except (Disconnected, RequestTimeout):
@@ -83,7 +88,7 @@ async def append(visit: Visit, route: Route) -> Answer:
     except TooLarge:
         await uploads.cancel(region.db, region.uploads, visit.now, upload)
         raise
-    return _accepted(repository, upload, 202)
+    return _accepted(visit, repository, upload, 202)
 
 
 async def finish(visit: Visit, route: Route) -> Answer:
@@ -102,7 +107,7 @@ async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: 
     region = visit.region
     expected = _expected(visit, upload)
     try:
-        async with region.uploads.receive(region.db, upload) as received:
+        async with region.uploads.receive(region.db, upload, uploads.layer_bytes(repository)) as received:
             if visit.exchange.request.can_read_body or expected is not None:
                 try:
                     await _receive(visit, received, expected)
@@ -114,13 +119,13 @@ async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: 
     except TooLarge:
         await uploads.cancel(region.db, region.uploads, visit.now, upload)
         raise
-    return _created(repository, digest)
+    return _created(visit, repository, digest)
 
 
 async def status(visit: Visit, route: Route) -> Answer:
     """GET: how far the upload is."""
     repository = await visit.repository("GetUpload", route.repository)
-    return _accepted(repository, await _find(visit, repository, route), 204)
+    return _accepted(visit, repository, await _find(visit, repository, route), 204)
 
 
 async def cancel(visit: Visit, route: Route) -> Answer:
@@ -156,9 +161,9 @@ def _expected(visit: Visit, upload: Upload) -> int | None:
 
 async def _receive(visit: Visit, received: Receiving, expected: int | None) -> None:
     coming = visit.exchange.request.content_length or 0
-    if received.offset + coming > limits.LAYER_BYTES:  # refused before the first byte, not after the last
+    if received.offset + coming > received.limit:  # refused before the first byte, not after the last
         visit.exchange.request.protocol.close()
-        raise TooLarge(f"The layer exceeds the limit of {limits.LAYER_BYTES} bytes")
+        raise TooLarge(f"The layer exceeds the limit of {received.limit} bytes")
     await receive(visit.exchange.request, received.write, visit.region.threads)
     if expected is not None and received.size != expected:
         raise RangeInvalid(
@@ -166,15 +171,18 @@ async def _receive(visit: Visit, received: Receiving, expected: int | None) -> N
         )
 
 
-def _accepted(repository: Repository, upload: Upload, status: int) -> Answer:
+def _accepted(visit: Visit, repository: Repository, upload: Upload, status: int) -> Answer:
     headers = {
-        "Location": paths.upload_path(repository.name, upload.id),
+        "Location": paths.upload_path(visit.name_of(repository), upload.id),
         "Range": f"0-{max(upload.offset - 1, 0)}",
         "Docker-Upload-UUID": upload.id,
     }
     return Answer(status=status, headers=headers)
 
 
-def _created(repository: Repository, digest: str) -> Answer:
-    headers = {"Location": paths.blob_path(repository.name, digest), "Docker-Content-Digest": digest}
+def _created(visit: Visit, repository: Repository, digest: str) -> Answer:
+    headers = {
+        "Location": paths.blob_path(visit.name_of(repository), digest),
+        "Docker-Content-Digest": digest,
+    }
     return Answer(status=201, headers=headers)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import functools
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from homeport.access.authorize import Target, require, require_action
-from homeport.access.identities import Principal
 from homeport.access.operations import OPERATIONS
+from homeport.access.principals import Principal
 from homeport.kernel.errors import AccessDenied, RepositoryNotFound, UnsupportedEncoding
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.region import Region
+from homeport.registry import service as registries
+from homeport.registry import templates
+from homeport.registry.templates_model import AppliedFor
 from homeport.repositories import service as repositories
 from homeport.repositories import store as repository_store
 from homeport.repositories.model import Repository, repository_arn
@@ -37,6 +41,9 @@ class Visit:
         Errors: AccessDenied, and RepositoryNotFound only to those who would be allowed.
         """
         self.exchange.operation = operation
+        if self.region.rates is not None:
+            row = OPERATIONS["oci", operation]
+            self.region.rates.spend(self.principal.caller.account, row.action, *row.also)
         decided: dict[Hashable, tuple[Principal, Repository | None]] = self.region.db.derived()
         key = (self.principal.access_key_id, operation, self.account, name)
         holder, found = decided.get(key, _UNDECIDED)
@@ -60,11 +67,46 @@ class Visit:
             repository_arn(self.region.name, self.account, name),
             found.policy if found else None,
             tags,
+            await registries.policy_in_force(self.region.db, self.account),
         )
         require(self.principal, row, target, context)
         for action in row.also:
             require_action(self.principal, action, target, context)
         return found
+
+    async def pushed(self, operation: str, name: RepositoryName) -> Repository:
+        """Like `repository`, which a creation template makes when it does not exist yet.
+
+        What the template gives the repository, its policy and its tags, counts for this very request.
+        """
+        try:
+            return await self.repository(operation, name)
+        except RepositoryNotFound:
+            await templates.create_missing(
+                self.region.db,
+                self.now,
+                self.account,
+                name,
+                AppliedFor.CREATE_ON_PUSH,
+                functools.partial(self._may_create, name),
+                self.region.quotas,
+            )
+        return await self.repository(operation, name)
+
+    async def _may_create(self, name: RepositoryName, tags: Mapping[str, str]) -> None:
+        row = OPERATIONS["ecr", "CreateRepository"]
+        target = Target(
+            self.account,
+            repository_arn(self.region.name, self.account, name),
+            registry=await registries.policy_in_force(self.region.db, self.account),
+        )
+        asked: dict[str, str | tuple[str, ...]] = {f"aws:RequestTag/{key}": tags[key] for key in tags}
+        own = {**asked, "aws:TagKeys": tuple(tags)} if tags else {}
+        context = {**self.exchange.context(self.region.name, self.now), **own}
+        require(self.principal, row, target, context)
+        if tags:
+            for action in row.also:
+                require_action(self.principal, action, target, context)
 
     async def readable(self, operation: str, name: RepositoryName) -> Repository | None:
         """Like `repository`, but None where it is absent or refused: the caller must not learn which."""
@@ -89,6 +131,10 @@ class Visit:
         ):
             request.protocol.close()
             raise UnsupportedEncoding("Bytes are stored exactly as sent; a content encoding is not accepted")
+
+    def name_of(self, repository: Repository) -> str:
+        """Return the name of a repository in the paths of this client."""
+        return repository.name
 
     def place(self, repository: Repository) -> Place:
         """Where this caller's uploads to `repository` belong."""

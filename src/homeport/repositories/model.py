@@ -47,6 +47,11 @@ class Repository:
     public: bool = False
     """Whether it belongs to the account's ECR Public registry."""
 
+    def encrypted_like(self, other: Repository) -> bool:
+        """Whether both are encrypted in the same way and with the same key, so that they may share bytes."""
+        mine, theirs = self.settings, other.settings
+        return (mine.encryption_type, mine.kms_key) == (theirs.encryption_type, theirs.kms_key)
+
     def arn(self, region: str) -> str:
         """Return the repository's Amazon resource name in `region`."""
         if self.public:

@@ -7,32 +7,34 @@ from datetime import datetime
 
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.kernel.errors import (
+    LimitExceeded,
     RepositoryAlreadyExists,
     RepositoryNotEmpty,
     RepositoryNotFound,
     RepositoryPolicyNotFound,
 )
+from homeport.kernel.limits import ECR_QUOTAS, Quotas
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.repositories import rules, store
 from homeport.repositories.model import Repository, Settings, TagMutability
 
 
-async def find(db: Reader, account: str, name: str) -> Repository | None:
+async def find(db: Reader, account: str, name: str, *, public: bool = False) -> Repository | None:
     """Return the repository, or None: for callers that must authorise before they may say which."""
-    return await store.find(db, account, name)
+    return await store.find(db, account, name, public=public)
 
 
-async def get(db: Reader, account: str, name: str) -> Repository:
+async def get(db: Reader, account: str, name: str, *, public: bool = False) -> Repository:
     """Return the repository. Errors: RepositoryNotFound."""
-    found = await store.find(db, account, name)
+    found = await store.find(db, account, name, public=public)
     if found is None:
         raise RepositoryNotFound(name, account)
     return found
 
 
-async def page(db: Reader, account: str, after: str, count: int) -> list[Repository]:
+async def page(db: Reader, account: str, after: str, count: int, *, public: bool = False) -> list[Repository]:
     """Return up to `count` repositories of the registry after the name `after`, in order of name."""
-    return await store.page(db, account, after, count)
+    return await store.page(db, account, after, count, public=public)
 
 
 async def create(
@@ -42,27 +44,57 @@ async def create(
     name: RepositoryName,
     settings: Settings,
     tags: Mapping[str, str],
+    quotas: Quotas = ECR_QUOTAS,
 ) -> Repository:
-    """Create a repository with its resource tags. Errors: RepositoryAlreadyExists, InvalidTagParameter, TooManyTags."""
+    """Create a repository with its resource tags.
+
+    Errors: RepositoryAlreadyExists, InvalidTagParameter, TooManyTags, LimitExceeded.
+    """
     checked = rules.check_tags({}, tags)
 
     async def work(tx: Transaction) -> Repository:
-        if await store.find(tx, account, name):
-            raise RepositoryAlreadyExists(name, account)
-        await store.add(tx, account, name, settings, now)
-        created = await get(tx, account, name)
-        for key, value in checked.items():
-            await store.put_tag(tx, created.id, key, value)
-        return created
+        return await add(tx, now, account, name, settings, checked, quotas.repositories)
 
     return await db.write(work)
 
 
-async def delete(db: Database, account: str, name: str, *, force: bool) -> Repository:
+async def add(
+    tx: Transaction,
+    now: datetime,
+    account: AccountId,
+    name: RepositoryName,
+    settings: Settings,
+    tags: Mapping[str, str],
+    most: int,
+    *,
+    public: bool = False,
+) -> Repository:
+    """`create` within a unit of work, with tags that were checked, in a registry of at most `most` repositories.
+
+    Errors: RepositoryAlreadyExists, LimitExceeded.
+    """
+    if await store.find(tx, account, name, public=public):
+        raise RepositoryAlreadyExists(name, account)
+    await _require_room(tx, account, most, public=public)
+    await store.add(tx, account, name, settings, now, public=public)
+    created = await get(tx, account, name, public=public)
+    for key, value in tags.items():
+        await store.put_tag(tx, created.id, key, value)
+    return created
+
+
+async def _require_room(tx: Reader, account: str, most: int, *, public: bool = False) -> None:
+    if await store.count(tx, account, most, public=public) >= most:
+        raise LimitExceeded(
+            f"The registry with id '{account}' holds {most} repositories already, which is the quota of repositories"
+        )
+
+
+async def delete(db: Database, account: str, name: str, *, force: bool, public: bool = False) -> Repository:
     """Delete a repository, with its images when `force`. Errors: RepositoryNotFound, RepositoryNotEmpty."""
 
     async def work(tx: Transaction) -> Repository:
-        found = await get(tx, account, name)
+        found = await get(tx, account, name, public=public)
         if not force and await store.holds_images(tx, found.id):
             raise RepositoryNotEmpty(name, account)
         await store.remove(tx, found.id)
@@ -88,47 +120,59 @@ async def set_tag_mutability(
     return checked
 
 
-async def set_policy(db: Database, account: str, name: str, text: str) -> None:
-    """Replace the repository policy with `text`, which the caller has parsed. Errors: RepositoryNotFound."""
+async def set_scan_on_push(db: Database, account: str, name: str, *, on_push: bool) -> None:
+    """Change whether the basic scanner looks at every push. Errors: RepositoryNotFound."""
 
     async def work(tx: Transaction) -> None:
         found = await get(tx, account, name)
+        await store.set_scan_on_push(tx, found.id, on_push)
+
+    await db.write(work)
+
+
+async def set_policy(db: Database, account: str, name: str, text: str, *, public: bool = False) -> None:
+    """Replace the repository policy with `text`, which the caller has parsed. Errors: RepositoryNotFound."""
+
+    async def work(tx: Transaction) -> None:
+        found = await get(tx, account, name, public=public)
         await store.set_policy(tx, found.id, text)
 
     await db.write(work)
 
 
-async def get_policy(db: Reader, account: str, name: str) -> str:
+async def get_policy(db: Reader, account: str, name: str, *, public: bool = False) -> str:
     """Return the policy text. Errors: RepositoryNotFound, RepositoryPolicyNotFound."""
-    found = await get(db, account, name)
+    found = await get(db, account, name, public=public)
     if found.policy is None:
         raise RepositoryPolicyNotFound(name, account)
     return found.policy
 
 
-async def delete_policy(db: Database, account: str, name: str) -> str:
+async def delete_policy(db: Database, account: str, name: str, *, public: bool = False) -> str:
     """Remove the policy and return its text. Errors: RepositoryNotFound, RepositoryPolicyNotFound."""
 
     async def work(tx: Transaction) -> str:
-        text = await get_policy(tx, account, name)
-        found = await get(tx, account, name)
+        text = await get_policy(tx, account, name, public=public)
+        found = await get(tx, account, name, public=public)
         await store.set_policy(tx, found.id, None)
         return text
 
     return await db.write(work)
 
 
-async def tags(db: Reader, account: str, name: str) -> dict[str, str]:
+async def tags(db: Reader, account: str, name: str, *, public: bool = False) -> dict[str, str]:
     """Return the resource tags. Errors: RepositoryNotFound."""
-    found = await get(db, account, name)
+    found = await get(db, account, name, public=public)
     return await store.tags(db, found.id)
 
 
-async def tag(db: Database, account: str, name: str, added: Mapping[str, str]) -> None:
+async def tag(
+    db: Database, account: str, name: str, added: Mapping[str, str], *, public: bool = False
+) -> None:
     """Add or change resource tags. Errors: RepositoryNotFound, InvalidTagParameter, TooManyTags."""
 
     async def work(tx: Transaction) -> None:
-        found = await get(tx, account, name)
+        found = await get(tx, account, name, public=public)
         rules.check_tags(await store.tags(tx, found.id), added)
         for key, value in added.items():
             await store.put_tag(tx, found.id, key, value)
@@ -136,11 +180,11 @@ async def tag(db: Database, account: str, name: str, added: Mapping[str, str]) -
     await db.write(work)
 
 
-async def untag(db: Database, account: str, name: str, keys: Sequence[str]) -> None:
+async def untag(db: Database, account: str, name: str, keys: Sequence[str], *, public: bool = False) -> None:
     """Remove resource tags; keys that are not there are ignored. Errors: RepositoryNotFound."""
 
     async def work(tx: Transaction) -> None:
-        found = await get(tx, account, name)
+        found = await get(tx, account, name, public=public)
         for key in keys:
             await store.remove_tag(tx, found.id, key)
 

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from functools import lru_cache
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from homeport.database.engine import Reader, Row, Statement, Transaction
 from homeport.database.tables import image, repository, repository_tag, upload
@@ -55,11 +55,19 @@ _set_mutability = Statement(
 _set_policy = Statement(
     update(repository).where(repository.c.id == bindparam("id_")).values(policy=bindparam("text"))
 )
+_set_scan_on_push = Statement(
+    update(repository).where(repository.c.id == bindparam("id_")).values(scan_on_push=bindparam("on_push"))
+)
 _delete = Statement(delete(repository).where(repository.c.id == bindparam("id")))
 _delete_uploads = Statement(
     update(upload).where(upload.c.repository_id == bindparam("id_")).values(touched_at=0)
 )
 _any_image = Statement(select(image.c.id).where(image.c.repository_id == bindparam("id")).limit(1))
+_count = Statement(
+    select(func.count()).select_from(
+        select(repository.c.id).where(*_registry).limit(bindparam("most")).subquery()
+    )
+)
 _tags = Statement(
     select(repository_tag.c.key, repository_tag.c.value)
     .where(repository_tag.c.repository_id == bindparam("id"))
@@ -139,6 +147,11 @@ async def set_mutability(
     await tx.run(_set_mutability, id_=repository_id, mode=mode.value, filters=json.dumps(filters))
 
 
+async def set_scan_on_push(tx: Transaction, repository_id: int, on_push: bool) -> None:
+    """Change whether the basic scanner looks at every push."""
+    await tx.run(_set_scan_on_push, id_=repository_id, on_push=int(on_push))
+
+
 async def set_policy(tx: Transaction, repository_id: int, text: str | None) -> None:
     """Replace the policy text, or remove it with None."""
     await tx.run(_set_policy, id_=repository_id, text=text)
@@ -148,6 +161,12 @@ async def remove(tx: Transaction, repository_id: int) -> None:
     """Delete the repository with everything in it; its open uploads become due for the sweeper."""
     await tx.run(_delete_uploads, id_=repository_id)
     await tx.run(_delete, id=repository_id)
+
+
+async def count(db: Reader, account: str, most: int, *, public: bool = False) -> int:
+    """Count the repositories of a registry, giving up at `most`."""
+    row = await db.first(_count, account=account, public=int(public), most=most)
+    return int(row[0]) if row else 0
 
 
 async def holds_images(db: Reader, repository_id: int) -> bool:

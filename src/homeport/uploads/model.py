@@ -29,3 +29,5 @@ class Blob:
     digest: str
     size: int
     storage_key: StorageKey
+    archived: bool = False
+    """Whether only archived images of the repository refer to it: then it cannot be pulled or mounted."""

@@ -63,7 +63,8 @@ def _writer(blobs: BlobStore, upload: Upload) -> BlobWriter:
 class Receiving:
     """Takes the bytes that follow an upload's offset. One request, one at a time; use as a context manager.
 
-    `offset` and `size` count what was written; nothing is acknowledged before `service.advance` or `finish`.
+    `limit` is how long the whole may become. `offset` and `size` count what was written; nothing is acknowledged
+    before `service.advance` or `finish`.
     Errors of the constructor: UploadNotFound when the stored bytes are gone, BlobBusy while another process writes.
     """
 
@@ -74,7 +75,7 @@ class Receiving:
         self.offset = upload.offset
         self._hashes = hashes
         self._hash: Hash | None = None
-        self._limit = limit
+        self.limit = limit
         self._writer = _writer(blobs, upload)
         self._closed = False
 
@@ -96,8 +97,8 @@ class Receiving:
         """
         coming = sum(len(part) for part in parts)
         try:
-            if self.offset + coming > self._limit:
-                raise TooLarge(f"The layer exceeds the limit of {self._limit} bytes")
+            if self.offset + coming > self.limit:
+                raise TooLarge(f"The layer exceeds the limit of {self.limit} bytes")
             self._writer.write(parts)
         except HomeportError:
             self.give_back()

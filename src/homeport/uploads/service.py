@@ -28,7 +28,7 @@ from homeport.kernel.errors import (
 )
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Repository
-from homeport.uploads import store
+from homeport.uploads import placement, store
 from homeport.uploads.hashing import RunningHashes, digest_of_stored
 from homeport.uploads.model import Blob, Upload
 from homeport.uploads.receiving import Receiving, lost
@@ -45,8 +45,10 @@ class Uploads:
         self._busy: set[str] = set()
 
     @asynccontextmanager
-    async def receive(self, db: Reader, upload: Upload) -> AsyncIterator[Receiving]:
-        """Have the upload to oneself and take bytes for it, for as long as the context lasts.
+    async def receive(
+        self, db: Reader, upload: Upload, limit: int = limits.LAYER_BYTES
+    ) -> AsyncIterator[Receiving]:
+        """Have the upload to oneself and take bytes for it, up to `limit`, for as long as the context lasts.
 
         The row is read again once nobody else can write: a request that looked it up before another one advanced
         it must not touch bytes that are acknowledged since.
@@ -57,7 +59,7 @@ class Uploads:
         self._busy.add(upload.id)
         try:
             try:
-                received = Receiving(self.blobs, self.hashes, upload)
+                received = Receiving(self.blobs, self.hashes, upload, limit)
             except BlobBusy:
                 raise RangeInvalid(_TAKEN, upload.offset) from None
             with received:
@@ -84,6 +86,11 @@ class Place:
     principal: str
 
 
+def layer_bytes(repository: Repository) -> int:
+    """Return the largest layer that the repository takes, in bytes."""
+    return limits.PUBLIC_LAYER_BYTES if repository.public else limits.LAYER_BYTES
+
+
 async def start(db: Database, now: datetime, place: Place) -> Upload:
     """Open an upload; its row is durable before the first byte comes.
 
@@ -93,7 +100,7 @@ async def start(db: Database, now: datetime, place: Place) -> Upload:
     repository = place.repository
 
     async def work(tx: Transaction) -> None:
-        await repositories.get(tx, repository.account, repository.name)
+        await repositories.get(tx, repository.account, repository.name, public=repository.public)
         if await store.count_open(tx, place.principal) >= limits.UPLOADS_PER_PRINCIPAL:
             raise LimitExceeded(
                 f"{limits.UPLOADS_PER_PRINCIPAL} uploads are open already. Finish or cancel some, or wait: "
@@ -174,10 +181,14 @@ async def finish(
         if not await store.close(tx, upload):
             await _disown(tx, upload, now)
             return None
-        present = await repositories.find(tx, place.repository.account, place.repository.name)
+        present = await repositories.find(
+            tx, place.repository.account, place.repository.name, public=place.repository.public
+        )
         if present is None or present.id != upload.repository_id:
             raise RepositoryNotFound(place.repository.name, place.repository.account)
         added = await store.add_blob(tx, digest, size, upload.storage_key, now)
+        if not added:
+            added = await placement.replace_archived(tx, digest, upload.storage_key, now)
         if not added:
             await store.add_tombstone(tx, upload.storage_key, now)
         await store.link(tx, upload.repository_id, digest, now)
@@ -213,7 +224,8 @@ async def finish_parts(
         raise LayerPartTooSmall(
             f"Layer parts except the last one must have at least {limits.LAYER_PART_MIN_BYTES} bytes"
         )
-    if await store.find_blob(db, place.repository.id, digest):
+    known = await store.find_blob(db, place.repository.id, digest)
+    if known is not None and not known.archived:
         await cancel(db, uploads, now, upload)
         raise layer_exists(place, digest)
     async with uploads.receive(db, upload) as received:
@@ -241,8 +253,10 @@ async def mount(
 
     async def work(tx: Transaction) -> Blob | None:
         found = await store.find_blob(tx, source.id, digest)
+        if found is not None and found.archived:
+            return None
         if found is not None:
-            await repositories.get(tx, target.account, target.name)
+            await repositories.get(tx, target.account, target.name, public=target.public)
             await store.link(tx, target.id, digest, now)
         return found
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_if_new
 
 from homeport.blobs.port import StorageKey
 from homeport.database.engine import Reader, Row, Statement, Transaction
-from homeport.database.tables import blob, repository_blob, tombstone, upload
+from homeport.database.tables import blob, image, image_blob, repository_blob, tombstone, upload
 from homeport.kernel.clock import to_micros
 from homeport.uploads.model import Blob, Upload
 
@@ -76,17 +76,45 @@ _insert_blob = Statement(
     )
     .on_conflict_do_nothing()
 )
+# The moment counts also when the link is there: a layer pushed again after its images were archived is at hand.
 _link = Statement(
     insert_if_new(repository_blob)
     .values(repository_id=bindparam("repository"), digest=bindparam("digest"), linked_at=bindparam("now"))
-    .on_conflict_do_nothing()
+    .on_conflict_do_update(index_elements=["repository_id", "digest"], set_={"linked_at": bindparam("now")})
 )
-_blob_columns = select(blob.c.digest, blob.c.size, blob.c.storage_key)
+_referring = (
+    select(image_blob.c.image_id)
+    .join(image, image.c.id == image_blob.c.image_id)
+    .where(
+        image_blob.c.repository_id == repository_blob.c.repository_id,
+        image_blob.c.digest == repository_blob.c.digest,
+    )
+    .correlate(repository_blob)
+)
 _blob = Statement(
-    _blob_columns.join(repository_blob, repository_blob.c.digest == blob.c.digest).where(
+    select(
+        blob.c.digest,
+        blob.c.size,
+        blob.c.storage_key,
+        case(  # in this order: of thousands of images that share a layer the first active one settles it
+            (_referring.where(image.c.status == "ACTIVE").exists(), 0),
+            (_referring.where(image.c.archived_at >= repository_blob.c.linked_at).exists(), 1),
+            else_=0,
+        ),
+    )
+    .join(repository_blob, repository_blob.c.digest == blob.c.digest)
+    .where(
         repository_blob.c.repository_id == bindparam("repository"),
         repository_blob.c.digest == bindparam("digest"),
     )
+)
+_stored = Statement(
+    select(blob.c.digest, blob.c.size, blob.c.storage_key).where(blob.c.digest == bindparam("digest"))
+)
+_repoint = Statement(
+    update(blob)
+    .where(blob.c.digest == bindparam("of"), blob.c.storage_key == bindparam("seen"))
+    .values(storage_key=bindparam("to"), storage_class=bindparam("class_"))
 )
 _insert_tombstone = Statement(
     insert_if_new(tombstone)
@@ -100,6 +128,11 @@ _due = Statement(
     .limit(bindparam("count"))
 )
 _bury = Statement(delete(tombstone).where(tombstone.c.storage_key == bindparam("storage_key")))
+_save = Statement(
+    delete(tombstone).where(
+        tombstone.c.storage_key == bindparam("storage_key"), tombstone.c.delete_after > bindparam("now")
+    )
+)
 
 
 def _value(row: Row) -> Upload:
@@ -173,15 +206,33 @@ async def add_blob(tx: Transaction, digest: str, size: int, storage_key: str, no
     return added == 1
 
 
-async def link(tx: Transaction, repository: int, digest: str, now: datetime) -> bool:
-    """Let the repository hold the blob; false when it did already."""
-    return await tx.run(_link, repository=repository, digest=digest, now=to_micros(now)) == 1
+async def link(tx: Transaction, repository: int, digest: str, now: datetime) -> None:
+    """Let the repository hold the blob, as pushed or mounted `now`."""
+    await tx.run(_link, repository=repository, digest=digest, now=to_micros(now))
 
 
 async def find_blob(db: Reader, repository: int, digest: str) -> Blob | None:
     """Return a blob of this repository, or None."""
     row = await db.first(_blob, repository=repository, digest=digest)
+    return Blob(row[0], row[1], StorageKey(row[2]), bool(row[3])) if row else None
+
+
+async def stored_blob(db: Reader, digest: str) -> Blob | None:
+    """Return a blob, whoever holds it, or None."""
+    row = await db.first(_stored, digest=digest)
     return Blob(row[0], row[1], StorageKey(row[2])) if row else None
+
+
+async def repoint(tx: Transaction, seen: Blob, storage_key: StorageKey) -> bool:
+    """Let the blob's bytes be those under `storage_key`; false when they are not those of `seen` any more."""
+    changed = await tx.run(
+        _repoint,
+        of=seen.digest,
+        seen=seen.storage_key,
+        to=storage_key,
+        class_=storage_key.storage_class.value,
+    )
+    return changed == 1
 
 
 async def add_tombstone(tx: Transaction, storage_key: str, after: datetime) -> None:
@@ -192,6 +243,11 @@ async def add_tombstone(tx: Transaction, storage_key: str, after: datetime) -> N
 async def due_tombstones(db: Reader, now: datetime, count: int) -> list[StorageKey]:
     """Return up to `count` storage keys whose time has come."""
     return [StorageKey(row[0]) for row in await db.all(_due, now=to_micros(now), count=count)]
+
+
+async def save(tx: Transaction, storage_key: str, now: datetime) -> bool:
+    """Remove the tombstone of bytes that are needed after all; false when it is due, or gone with the bytes."""
+    return await tx.run(_save, storage_key=storage_key, now=to_micros(now)) == 1
 
 
 async def remove_tombstone(tx: Transaction, storage_key: str) -> None:

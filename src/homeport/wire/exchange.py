@@ -26,10 +26,16 @@ def new_request_id() -> str:
 class RequestContext(Mapping[str, str | tuple[str, ...]]):
     """The request's part of a decision, built at the first look."""
 
-    __slots__ = ("_built", "_now", "_region", "_request")
+    __slots__ = ("_built", "_named", "_now", "_region", "_request")
 
-    def __init__(self, request: web.BaseRequest, region: str, now: datetime) -> None:
-        self._request, self._region, self._now = request, region, now
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        region: str,
+        now: datetime,
+        named: Mapping[str, str | tuple[str, ...]],
+    ) -> None:
+        self._request, self._region, self._now, self._named = request, region, now, named
         self._built: dict[str, str | tuple[str, ...]] | None = None
 
     @property
@@ -40,12 +46,14 @@ class RequestContext(Mapping[str, str | tuple[str, ...]]):
     def _facts(self) -> dict[str, str | tuple[str, ...]]:
         if self._built is None:
             self._built = {
-                "aws:SourceIp": self._request.remote or "",
+                # An IPv4 client of a socket for both families (case P13).
+                "aws:SourceIp": (self._request.remote or "").removeprefix("::ffff:"),
                 "aws:SecureTransport": "true" if self._request.secure else "false",
                 "aws:UserAgent": self._request.headers.get("User-Agent", ""),
                 "aws:CurrentTime": self._now.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "aws:EpochTime": str(int(self._now.timestamp())),
                 "aws:RequestedRegion": self._region,
+                **self._named,
             }
         return self._built
 
@@ -71,6 +79,8 @@ class Exchange:
     front: str = "-"
     operation: str = "-"
     principal: str = "-"
+    named: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Condition keys of what the request names, such as an image's tag; see `context`."""
 
     @classmethod
     def of(cls, request: web.BaseRequest) -> Exchange:
@@ -88,7 +98,7 @@ class Exchange:
 
         Put together only when a policy asks: most decisions look at none of them.
         """
-        return RequestContext(self.request, region, now)
+        return RequestContext(self.request, region, now, self.named)
 
     async def small_body(self, most: int) -> bytes:
         """Return the whole body.

@@ -1,4 +1,4 @@
-"""What happens by itself: pull times are written, stale uploads and unreferenced bytes are removed."""
+"""What happens by itself: pull times are written, jobs are done, stale uploads and unreferenced bytes are removed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from homeport.kernel.errors import Unavailable
 from homeport.region import Region
 from homeport.telemetry import SWEPT, log
 from homeport.uploads import service as uploads
+from homeport.workers.jobs import JobWorker
+from homeport.workers.storage import StorageJobs
 
 _FLUSH_SECONDS = 5.0
 _SWEEP_SECONDS = 300.0
+_JOBS_SECONDS = 0.25  # asking whether anything is due costs microseconds
 
 
 class Schedule:
@@ -19,6 +22,7 @@ class Schedule:
 
     def __init__(self, region: Region) -> None:
         self._region = region
+        self._jobs = JobWorker(region.db, region.clock, StorageJobs(region).doers())
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -26,6 +30,7 @@ class Schedule:
         self._tasks = [
             asyncio.create_task(self._every(_FLUSH_SECONDS, self._flush, "flush_pulls")),
             asyncio.create_task(self._every(_SWEEP_SECONDS, self._sweep, "sweep")),
+            asyncio.create_task(self._every(_JOBS_SECONDS, self._do_jobs, "jobs")),
         ]
 
     async def stop(self) -> None:
@@ -46,6 +51,10 @@ class Schedule:
         if removed:
             SWEPT.inc(removed)
             log.info("swept", removed=removed)
+        await self._region.secrets.purge(self._region.clock.now())
+
+    async def _do_jobs(self) -> None:
+        await self._jobs.run_due()
 
     @staticmethod
     async def _every(seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:

@@ -6,9 +6,10 @@ import pytest
 from botocore.loaders import Loader
 
 from homeport.aws.faults import FAULTS, fault_of, query_fault_of
+from homeport.aws.services import SERVICE_NAMES
 from homeport.kernel import errors
 
-# Not in the model of ECR: common to the JSON protocol, so that every SDK knows them.
+# In no model: common to the JSON protocol, so that every SDK knows them.
 COMMON = {
     "AccessDeniedException",
     "ConflictException",
@@ -19,30 +20,38 @@ COMMON = {
     "RequestEntityTooLargeException",
     "RequestExpiredException",
     "ResourceNotFoundException",
+    "ThrottlingException",
     "UnknownOperationException",
     "UnrecognizedClientException",
 }
 
 
-def modelled() -> set[str]:
-    shapes = Loader().load_service_model("ecr", "service-2")["shapes"]
-    return {name for name, shape in shapes.items() if shape.get("exception")}
+def modelled(service: str) -> set[str]:
+    """What the service's clients may read as the type of an error: the code where the model states one."""
+    shapes = Loader().load_service_model(service, "service-2")["shapes"]
+    return {
+        shape.get("error", {}).get("code", name) for name, shape in shapes.items() if shape.get("exception")
+    }
 
 
-def test_every_exception_is_one_of_the_model_of_ecr_or_a_common_one() -> None:
-    assert {name for name, _ in FAULTS.values()} <= modelled() | COMMON
+def test_every_exception_is_one_of_a_model_or_a_common_one() -> None:
+    known = set().union(*map(modelled, SERVICE_NAMES))
+
+    assert {name for name, _ in FAULTS.values()} <= known | COMMON
 
 
 def test_a_failure_that_the_model_knows_by_name_has_that_name() -> None:
-    for name in modelled():
+    for name in modelled("ecr"):
         namesake = getattr(errors, name.removesuffix("Exception"), None)
         if namesake is not None:
             assert next(FAULTS[kind][0] for kind in namesake.__mro__ if kind in FAULTS) == name
 
 
 def test_only_our_own_trouble_is_a_5xx() -> None:
+    theirs = {errors.IdpCommunication}  # STS blames the provider that could not be reached, with a 400
+
     for kind, (_, status) in FAULTS.items():
-        assert (status >= 500) is issubclass(kind, errors.Unavailable)
+        assert (status >= 500) is (issubclass(kind, errors.Unavailable) and kind not in theirs)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def test_the_services_are_those_that_aws_clients_address() -> None:
         "ecr": ("AmazonEC2ContainerRegistry_V20150921", "ecr", "json"),
         "ecr-public": ("SpencerFrontendService", "ecr-public", "json"),
         "sts": (None, "sts", "query"),
+        "iam": (None, "iam", "query"),
+        "secretsmanager": ("secretsmanager", "secretsmanager", "json"),
     }
     assert {"CreateRepository", "BatchGetImage", "UploadLayerPart"} <= services["ecr"].operations.keys()
 

@@ -10,10 +10,11 @@ import pytest
 from homeport.database import tables
 from homeport.images import service as images
 from homeport.images import store
+from homeport.images.headroom import Headroom
 from homeport.images.model import FailureCode, Image, ImageId
 from homeport.images.pulls import PullLog
 from homeport.images.service import Push
-from homeport.kernel import limits, media
+from homeport.kernel import media
 from homeport.kernel.digests import Digest, digest_of
 from homeport.kernel.errors import (
     ImageAlreadyExists,
@@ -27,6 +28,7 @@ from homeport.kernel.errors import (
     ReferencedImagesNotFound,
     RepositoryNotFound,
 )
+from homeport.kernel.limits import Quotas
 from homeport.kernel.names import Tag
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Repository, Settings, TagMutability
@@ -51,7 +53,7 @@ def tags_of(registry: Registry, repository: Repository) -> dict[str, str]:
 def delete(
     registry: Registry, repository: Repository, *wanted: ImageId
 ) -> tuple[set[tuple[str | None, str | None]], list[FailureCode]]:
-    gone, failures = registry.run(images.delete(registry.db, repository, list(wanted)))
+    gone, failures = registry.run(images.delete(registry.db, registry.clock.now(), repository, list(wanted)))
     return {(item.digest, item.tag) for item in gone}, [failure.code for failure in failures]
 
 
@@ -307,10 +309,8 @@ def test_deleting_an_immutable_tag_frees_it(registry: Registry) -> None:
 # Limits
 
 
-def test_an_image_takes_so_many_tags_and_moving_one_away_makes_room(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "TAGS_PER_IMAGE", 3)
+def test_an_image_takes_so_many_tags_and_moving_one_away_makes_room(registry: Registry) -> None:
+    registry.room = Headroom(Quotas(tags_per_image=3))
     repository = registry.repository()
     for tag in ("a", "b", "c"):
         registry.image(repository, "full", tag=tag)
@@ -324,8 +324,8 @@ def test_an_image_takes_so_many_tags_and_moving_one_away_makes_room(
     assert sorted(tags_of(registry, repository)) == ["a", "b", "c", "d"]
 
 
-def test_a_repository_takes_so_many_images(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "IMAGES_PER_REPOSITORY", 2)
+def test_a_repository_takes_so_many_images(registry: Registry) -> None:
+    registry.room = Headroom(Quotas(images_per_repository=2))
     repository = registry.repository()
     registry.image(repository, "one", tag="one")
     registry.image(repository, "two")
@@ -406,7 +406,7 @@ def test_the_child_of_an_index_stays_until_the_index_is_gone(registry: Registry)
         gone, failures = delete(registry, repository, wanted)
         assert (gone, failures) == (set(), [FailureCode.REFERENCED])
     with pytest.raises(ImageReferencedByManifestList) as refused:
-        registry.run(images.delete_one(registry.db, repository, child.digest))
+        registry.run(images.delete_one(registry.db, registry.clock.now(), repository, child.digest))
     assert refused.value.message == f"Requested image referenced by manifest list: [{index.digest}]"
     assert tags_of(registry, repository) == {"child": child.digest, "index": index.digest}
 
@@ -482,7 +482,7 @@ def test_nobody_deletes_or_reads_through_another_repository(registry: Registry) 
     assert not found(registry, other, Tag("v1"))
     assert delete(registry, other, ImageId(digest=image.digest))[1] == [FailureCode.NOT_FOUND]
     with pytest.raises(ImageNotFound):
-        registry.run(images.delete_one(registry.db, other, Tag("v1")))
+        registry.run(images.delete_one(registry.db, registry.clock.now(), other, Tag("v1")))
 
 
 # Description

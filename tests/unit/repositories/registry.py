@@ -24,6 +24,7 @@ from homeport.database.migrate import migrate_sqlite
 from homeport.database.sqlite import SqliteDatabase
 from homeport.database.tables import account
 from homeport.images import service as images
+from homeport.images.headroom import Headroom
 from homeport.images.model import Image
 from homeport.images.service import Push
 from homeport.kernel import media
@@ -70,6 +71,7 @@ class Registry:
         self.blobs = MemoryBlobs()
         self.uploads = Uploads(self.blobs)
         self.clock = ManualClock(START)
+        self.room = Headroom()
 
         async def add_account(tx: Transaction) -> None:
             row = {"id": str(ACCOUNT), "name": "default", "created_at": to_micros(START)}
@@ -149,7 +151,7 @@ class Registry:
     def put(self, repository: Repository, body: bytes, tag: str | None = None) -> Image:
         """Push a manifest."""
         push = Push(body, None, Tag(tag) if tag else None)
-        return self.run(images.put(self.db, self.clock.now(), repository, push)).image
+        return self.run(images.put(self.db, self.clock.now(), repository, push, self.room)).image
 
     def image(self, repository: Repository, content: str = "app", tag: str | None = None) -> Image:
         """Push an image of one layer with its config and manifest."""

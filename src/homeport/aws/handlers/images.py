@@ -6,19 +6,20 @@ import json
 from typing import Any
 
 from homeport.aws.call import Answer, Call
+from homeport.aws.handlers.passing import repository_for_push
 from homeport.images import service as images
 from homeport.images import store as image_store
-from homeport.images.model import Failure, Image, ImageId, TagStatus
+from homeport.images.model import Failure, Image, ImageId, Status, TagStatus
 from homeport.images.service import Push
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import DigestInvalid, InvalidParameter, LimitExceeded
 from homeport.kernel.names import Tag
+from homeport.registry import service as registries
 from homeport.repositories.model import Repository
 
 _NEWEST = 2**62  # an image id above every real one: listings begin with the newest
 _BATCH_BYTES = 32 * limits.MIB  # ours: manifests in one answer; the largest alone would be 400 MiB
-_ACTIVE = ("ACTIVE", "ANY")  # every image is active until archiving comes
 
 
 def _asked(call: Call, member: str = "imageIds") -> list[ImageId]:
@@ -39,7 +40,7 @@ def _shown_failure(failure: Failure) -> dict[str, Any]:
 
 async def put_image(call: Call) -> Answer:
     """PutImage: the same function as a push over /v2/."""
-    repository = await call.repository()
+    repository = await repository_for_push(call)
     tag, digest = call.params.get("imageTag"), call.params.get("imageDigest")
     text: str = call.params["imageManifest"]
     try:
@@ -52,7 +53,7 @@ async def put_image(call: Call) -> Answer:
         tag=Tag(tag) if tag is not None else None,
         digest=wanted,
     )
-    image = await images.put_new(call.region.db, call.now, repository, push)
+    image = await images.put_new(call.region.db, call.now, repository, push, call.region.room)
     return {
         "image": {
             "registryId": repository.account,
@@ -68,11 +69,12 @@ async def batch_get_image(call: Call) -> Answer:
     """BatchGetImage: stored manifests as they are; `acceptedMediaTypes` never causes a conversion."""
     repository = await call.repository()
     db = call.region.db
+    counted = await registries.counts_pulls(db, repository.account, call.principal.caller.arn)
     found: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     size = 0
     for asked in _asked(call):
-        image = await images.resolve(db, repository, asked)
+        image = await images.resolve(db, repository, asked, active=True)
         if isinstance(image, Failure):
             failures.append(_shown_failure(image))
             continue
@@ -82,7 +84,8 @@ async def batch_get_image(call: Call) -> Answer:
                 f"The manifests asked for have more than {_BATCH_BYTES} bytes together; ask for fewer at once"
             )
         stored = await images.manifest(db, repository, image.digest)
-        call.region.pulls.note(stored.image_id, stored.pulled_at, call.now)
+        if counted:
+            call.region.pulls.note(stored.image_id, stored.pulled_at, call.now)
         found.append(
             {
                 "registryId": repository.account,
@@ -98,28 +101,31 @@ async def batch_get_image(call: Call) -> Answer:
 async def batch_delete_image(call: Call) -> Answer:
     """BatchDeleteImage: by digest with all tags, or by tag."""
     repository = await call.repository()
-    gone, failures = await images.delete(call.region.db, repository, _asked(call))
+    gone, failures = await images.delete(call.region.db, call.now, repository, _asked(call))
     return {
         "imageIds": [_shown_id(each) for each in gone],
         "failures": [_shown_failure(each) for each in failures],
     }
 
 
-def _filters(call: Call) -> tuple[TagStatus, bool]:
-    """Return (tag status, whether active images are wanted at all)."""
+def _status(asked: str | None) -> Status | None:
+    """Return the status that a filter wants, ACTIVE when it names none; None for any."""
+    return None if asked == "ANY" else Status(asked or "ACTIVE")
+
+
+def _filters(call: Call) -> tuple[TagStatus, Status | None]:
+    """Return the tag status and the image status that are wanted."""
     asked = call.params.get("filter") or {}
-    return TagStatus(asked.get("tagStatus") or "ANY"), (asked.get("imageStatus") or "ACTIVE") in _ACTIVE
+    return TagStatus(asked.get("tagStatus") or "ANY"), _status(asked.get("imageStatus"))
 
 
 async def list_images(call: Call) -> Answer:
     """ListImages: one entry per digest and tag, newest image first."""
     repository = await call.repository()
-    status, wanted = _filters(call)
-    if not wanted:
-        return {"imageIds": []}
+    tags, status = _filters(call)
     size = call.page_size(limits.PAGE_DEFAULT)
     before, tag = call.page_position() or (_NEWEST, "")
-    page = await image_store.pairs(call.region.db, repository.id, status, before, tag, size + 1)
+    page = await image_store.pairs(call.region.db, repository.id, tags, before, tag, size + 1, status)
     more = call.next_token([page[size - 1][0], page[size - 1][2] or ""]) if len(page) > size else None
     return {
         "imageIds": [{"imageDigest": digest, "imageTag": name} for _, digest, name in page[:size]],
@@ -138,13 +144,11 @@ async def describe_images(call: Call) -> Answer:
                 raise InvalidParameter(member, f"{member} cannot be used with imageIds")
         found = await images.describe(db, repository, asked)
         return {"imageDetails": [await _detail(call, repository, image) for image in found]}
-    status, wanted = _filters(call)
-    if not wanted:
-        return {"imageDetails": []}
+    tags, status = _filters(call)
     size = call.page_size(limits.PAGE_DEFAULT)
     position = call.page_position()
     before = int(position[0]) if position else _NEWEST
-    page = await image_store.images(db, repository.id, status, before, size + 1)
+    page = await image_store.images(db, repository.id, tags, before, size + 1, status)
     more = call.next_token([page[size - 1].id]) if len(page) > size else None
     return {
         "imageDetails": [await _detail(call, repository, image) for image in page[:size]],
@@ -165,7 +169,9 @@ async def _detail(call: Call, repository: Repository, image: Image) -> dict[str,
         "artifactMediaType": image.artifact_type,
         "lastRecordedPullTime": image.pulled_at,
         "subjectManifestDigest": image.subject,
-        "imageStatus": "ACTIVE",
+        "imageStatus": image.status.value,
+        "lastArchivedAt": image.archived_at,
+        "lastActivatedAt": image.activated_at,
     }
 
 
@@ -174,8 +180,7 @@ async def list_image_referrers(call: Call) -> Answer:
     repository = await call.repository()
     asked = call.params.get("filter") or {}
     types = asked.get("artifactTypes") or []
-    if (asked.get("artifactStatus") or "ACTIVE") not in _ACTIVE:
-        return {"referrers": []}
+    status = _status(asked.get("artifactStatus"))
     try:
         subject = Digest(call.params["subjectId"]["imageDigest"])
     except DigestInvalid:
@@ -186,7 +191,9 @@ async def list_image_referrers(call: Call) -> Answer:
     found: list[Image] = []
     # Read on until the page is full, so that a filter does not make short pages.
     while len(found) <= size:
-        page = await image_store.referrers(call.region.db, repository.id, subject, after, limits.PAGE_MAX)
+        page = await image_store.referrers(
+            call.region.db, repository.id, subject, after, limits.PAGE_MAX, status
+        )
         found.extend(image for image in page if not types or image.artifact_type in types)
         if len(page) < limits.PAGE_MAX:
             break
@@ -202,5 +209,5 @@ def _referrer(image: Image) -> dict[str, Any]:
         "artifactType": image.artifact_type,
         "size": image.manifest_size,
         "annotations": json.loads(image.annotations) if image.annotations else None,
-        "artifactStatus": "ACTIVE",
+        "artifactStatus": image.status.value,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from homeport.aws.call import Answer, Call
+from homeport.aws.handlers.passing import repository_for_push
 from homeport.images import store as image_store
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
@@ -22,7 +23,7 @@ from homeport.kernel.errors import (
 )
 from homeport.repositories.model import Repository
 from homeport.uploads import service as uploads
-from homeport.uploads.model import Upload
+from homeport.uploads.model import Blob, Upload
 from homeport.uploads.service import Place
 
 
@@ -65,7 +66,7 @@ async def batch_check_layer_availability(call: Call) -> Answer:
         layers.append(
             {
                 "layerDigest": digest,
-                "layerAvailability": "AVAILABLE" if blob else "UNAVAILABLE",
+                "layerAvailability": _availability(repository, blob),
                 "layerSize": blob.size if blob else None,
                 "mediaType": media_type,
             }
@@ -73,9 +74,16 @@ async def batch_check_layer_availability(call: Call) -> Answer:
     return {"layers": layers, "failures": failures}
 
 
+def _availability(repository: Repository, blob: Blob | None) -> str:
+    # ECR Public knows no archive: then the layer is pushed again.
+    if blob is None or (blob.archived and repository.public):
+        return "UNAVAILABLE"
+    return "ARCHIVED" if blob.archived else "AVAILABLE"
+
+
 async def initiate_layer_upload(call: Call) -> Answer:
     """InitiateLayerUpload."""
-    repository = await call.repository()
+    repository = await repository_for_push(call)
     upload = await uploads.start(call.region.db, call.now, _place(call, repository))
     return {"uploadId": upload.id, "partSize": limits.LAYER_PART_SIZE}
 
@@ -88,10 +96,13 @@ async def upload_layer_part(call: Call) -> Answer:
     first, last = call.params["partFirstByte"], call.params["partLastByte"]
     if first != upload.offset or last != first + len(part) - 1 or not part:
         raise _not_next(repository, upload)
-    if upload.parts >= limits.LAYER_PARTS:
-        raise LimitExceeded(f"An upload can have at most {limits.LAYER_PARTS} layer parts")
+    quotas = call.region.quotas
+    most = quotas.public_layer_parts if repository.public else quotas.layer_parts
+    if upload.parts >= most:
+        raise LimitExceeded(f"An upload can have at most {most} layer parts")
     try:
-        async with call.region.uploads.receive(call.region.db, upload) as received:
+        most = uploads.layer_bytes(repository)
+        async with call.region.uploads.receive(call.region.db, upload, most) as received:
             await call.region.threads.run(lambda: received.write([part]))
             small = len(part) < limits.LAYER_PART_MIN_BYTES
             await uploads.advance(call.region.db, call.now, received, small_part=small)
@@ -128,7 +139,8 @@ async def complete_layer_upload(call: Call) -> Answer:
         upload = await uploads.find(call.region.db, place, call.params["uploadId"])
     except UploadNotFound:
         # The answer to an earlier call may have been lost on its way: then the layer is there.
-        if await uploads.blob(call.region.db, repository, digest) is not None:
+        known = await uploads.blob(call.region.db, repository, digest)
+        if known is not None and not known.archived:
             raise uploads.layer_exists(place, digest) from None
         raise
     try:
@@ -149,13 +161,18 @@ async def get_download_url_for_layer(call: Call) -> Answer:
     """GetDownloadUrlForLayer: an address that works without further credentials for a while."""
     repository = await call.repository()
     digest = _digest(call.params["layerDigest"], "layerDigest")
-    if await uploads.blob(call.region.db, repository, digest) is None:
+    found = await uploads.blob(call.region.db, repository, digest)
+    if found is None:
         raise LayersNotFound(
             f"The layer with digest '{digest}' does not exist in the repository with name "
             f"'{repository.name}' in the registry with id '{repository.account}'"
         )
     if await image_store.layer_media_type(call.region.db, repository.id, digest) is None:
         raise LayerInaccessible(f"The layer with digest '{digest}' is not referenced by an image")
+    if found.archived:
+        raise LayerInaccessible(
+            f"The layer with digest '{digest}' is archived; restore an image that holds it"
+        )
     token = call.region.downloads.issue(repository.id, digest, call.now, limits.DOWNLOAD_SECONDS)
     scheme = "https" if call.exchange.request.secure else "http"
     return {"downloadUrl": f"{scheme}://{call.exchange.host}/layers/{token}", "layerDigest": digest}

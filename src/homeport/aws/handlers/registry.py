@@ -1,4 +1,4 @@
-"""The registry as a whole: registry passwords and its description."""
+"""The registry as a whole: registry passwords."""
 
 from __future__ import annotations
 
@@ -27,9 +27,3 @@ async def get_authorization_token(call: Call) -> Answer:
             for host in hosts
         ]
     }
-
-
-async def describe_registry(call: Call) -> Answer:
-    """DescribeRegistry: replication cannot be configured yet, so there are no rules."""
-    call.require_registry()
-    return {"registryId": call.account, "replicationConfiguration": {"rules": []}}

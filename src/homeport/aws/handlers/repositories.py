@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homeport.access import policies
-from homeport.access.authorize import Target, require_action
+from homeport.access.authorize import require_action
 from homeport.aws.call import Answer, Call
 from homeport.kernel import limits
 from homeport.kernel.errors import AccessDenied, InvalidParameter, InvalidTagParameter
@@ -71,7 +71,9 @@ async def create_repository(call: Call) -> Answer:
         mutability_filters=rules.check_mutability(mode, _asked_filters(call)),
         scan_on_push=bool((call.params.get("imageScanningConfiguration") or {}).get("scanOnPush")),
     )
-    created = await repositories.create(call.region.db, call.now, call.account, name, settings, tags)
+    created = await repositories.create(
+        call.region.db, call.now, call.account, name, settings, tags, quotas=call.region.quotas
+    )
     return {"repository": _shown(call, created)}
 
 
@@ -120,23 +122,23 @@ async def set_repository_policy(call: Call) -> Answer:
     """SetRepositoryPolicy: refused without `force` when the caller could not set another one afterwards."""
     found = await call.repository()
     text = call.params["policyText"]
-    policies.parse_repository_policy(text)
+    policies.parse_repository_policy(text, f"{call.operation.front}:")
     if not call.params.get("force") and not await _may_still(call, found, text):
         raise InvalidParameter(
             "PolicyText",
             "The policy would stop the caller from setting a policy again; use force to set it all the same",
         )
-    await repositories.set_policy(call.region.db, found.account, found.name, text)
+    await repositories.set_policy(call.region.db, found.account, found.name, text, public=found.public)
     return {"registryId": found.account, "repositoryName": found.name, "policyText": text}
 
 
 async def _may_still(call: Call, found: Repository, text: str) -> bool:
     """Whether the caller could set a policy again once `text` is the repository's policy."""
-    tags = await repositories.tags(call.region.db, found.account, found.name)
-    target = Target(found.account, found.arn(call.region.name), text, tags)
+    tags = await repositories.tags(call.region.db, found.account, found.name, public=found.public)
+    target = call.target(found.arn(call.region.name), text, tags)
     try:
         context = call.exchange.context(call.region.name, call.now)
-        require_action(call.principal, "ecr:SetRepositoryPolicy", target, context)
+        require_action(call.principal, call.operation.action, target, context)
     except AccessDenied:
         return False
     return True
@@ -145,14 +147,14 @@ async def _may_still(call: Call, found: Repository, text: str) -> bool:
 async def get_repository_policy(call: Call) -> Answer:
     """GetRepositoryPolicy."""
     found = await call.repository()
-    text = await repositories.get_policy(call.region.db, found.account, found.name)
+    text = await repositories.get_policy(call.region.db, found.account, found.name, public=found.public)
     return {"registryId": found.account, "repositoryName": found.name, "policyText": text}
 
 
 async def delete_repository_policy(call: Call) -> Answer:
     """DeleteRepositoryPolicy: answers the text that was there."""
     found = await call.repository()
-    text = await repositories.delete_policy(call.region.db, found.account, found.name)
+    text = await repositories.delete_policy(call.region.db, found.account, found.name, public=found.public)
     return {"registryId": found.account, "repositoryName": found.name, "policyText": text}
 
 
@@ -164,14 +166,7 @@ async def _by_arn(
         raise InvalidParameter("resourceArn", "Invalid ARN")
     if AccountId(match[2]) != call.account:
         # A resource name carries its account; members of other accounts need the cross-account rules.
-        call = Call(
-            call.region,
-            call.exchange,
-            call.signed,
-            call.operation,
-            {**call.params, "registryId": match[2]},
-            call.now,
-        )
+        call = await call.in_registry(match[2])
     return await call.repository(match[3], tags, tag_keys)
 
 

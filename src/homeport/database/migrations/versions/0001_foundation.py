@@ -235,7 +235,7 @@ def upgrade() -> None:
         sa.Column("prefix", sa.Text(), nullable=False),
         sa.Column("upstream_url", sa.Text(), nullable=False),
         sa.Column("upstream_registry", sa.Text(), nullable=True),
-        sa.Column("upstream_prefix", sa.Text(), nullable=False),
+        sa.Column("upstream_prefix", sa.Text(), nullable=True),
         sa.Column("credential_arn", sa.Text(), nullable=True),
         sa.Column("custom_role_arn", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -296,9 +296,6 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("arn", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=True),
-        sa.Column("value_sealed", sa.LargeBinary(), nullable=True),
-        sa.Column("binary", sa.SmallInteger(), nullable=False),
-        sa.Column("version_id", sa.Text(), nullable=True),
         sa.Column("tags", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
@@ -306,6 +303,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["account.id"]),
         sa.PrimaryKeyConstraint("account_id", "name"),
         sa.UniqueConstraint("arn"),
+    )
+    op.create_table(
+        "secret_version",
+        sa.Column("arn", sa.Text(), nullable=False),
+        sa.Column("version_id", sa.Text(), nullable=False),
+        sa.Column("value_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("binary", sa.SmallInteger(), nullable=False),
+        sa.Column("stages", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["arn"], ["secret.arn"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("arn", "version_id"),
     )
     op.create_table(
         "image",
@@ -331,7 +339,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("repository_id", "digest", name="image_by_digest"),
         sqlite_autoincrement=True,
     )
-    op.create_index("image_by_age", "image", ["repository_id", "id"], unique=False)
+    op.create_index("image_by_age", "image", ["repository_id", "id", "status"], unique=False)
     op.create_index("image_by_subject", "image", ["repository_id", "subject", "digest"], unique=False)
     op.create_table(
         "lifecycle_preview",

@@ -1,0 +1,1 @@
+"""Lifecycle policies: which images a repository lets go, and when."""

@@ -1,0 +1,1 @@
+"""A registry as a whole: its documents, settings and creation templates."""

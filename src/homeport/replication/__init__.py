@@ -1,0 +1,1 @@
+"""Copies in other registries: what the owner configured, and backfills of what was pushed before."""

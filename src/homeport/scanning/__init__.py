@@ -1,0 +1,1 @@
+"""Image scans: what may be scanned, and what is known about an image."""
