@@ -18,8 +18,8 @@ from homeport.access.rates import rates_from_text
 from homeport.blobs import faulty as faulty_blobs
 from homeport.database import faulty as faulty_database
 from homeport.kernel.limits import Quotas
-from homeport.outbound.client import networks
-from homeport.wire.download import DownloadMode
+from homeport.outbound.addresses import networks
+from homeport.wire.modes import DownloadMode
 
 FILE = "homeport.toml"
 

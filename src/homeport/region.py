@@ -22,7 +22,7 @@ from homeport.kernel.names import AccountId
 from homeport.kernel.names import Region as RegionName
 from homeport.secrets.service import Secrets
 from homeport.uploads.service import Uploads
-from homeport.wire.download import DownloadMode
+from homeport.wire.modes import DownloadMode
 from homeport.wire.threads import ByteThreads
 
 

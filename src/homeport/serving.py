@@ -13,9 +13,10 @@ import time
 
 from aiohttp import web
 
-from homeport.app import build_region, migrate
+from homeport.app import build_region
 from homeport.config import Settings
 from homeport.dispatch import Dispatch, complete_headers
+from homeport.folder import migrate
 from homeport.telemetry import configure_logs, log, serve_metrics
 from homeport.wire.connection import Server
 from homeport.workers.schedule import Schedule

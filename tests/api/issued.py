@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from homeport.access.tokens import AuthorizationTokens, SessionTokens
-from homeport.app import sealer
+from homeport.folder import sealer
 from tests.api.signing import Signer
 from tests.harness.server import Credentials, Homeport
 

@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from homeport.access.tokens import AuthorizationTokens
-from homeport.app import sealer
+from homeport.folder import sealer
 from tests.harness.server import Homeport
 from tests.oci.raw import Site
 

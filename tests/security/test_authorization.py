@@ -90,9 +90,12 @@ def test_p2_a_policy_with_an_unknown_condition_key_is_refused_not_ignored(
 
 
 def test_p3_a_policy_of_pathological_wildcards_takes_no_time(homeport: Homeport) -> None:
-    name = "a" * 250
+    name, iam = "a" * 250, homeport.client("iam")
     slow = policy("ecr:ListImages", resource="arn:aws:ecr:*:*:repository/" + "a*" * 2000 + "b")
-    theirs: Any = homeport.client(credentials=user(homeport, slow))
+    who = homeport.user(f"case-{uuid.uuid4().hex[:10]}", None)
+    made = iam.create_policy(PolicyName=who.user_name, PolicyDocument=json.dumps(slow))["Policy"]
+    iam.attach_user_policy(UserName=who.user_name, PolicyArn=made["Arn"])
+    theirs: Any = homeport.client(credentials=who)
     began = time.perf_counter()
 
     outcomes = {refused(theirs.list_images, repositoryName=name)[0] for _ in range(20)}

@@ -25,8 +25,9 @@ from botocore.exceptions import ClientError
 
 import homeport
 from homeport.access.tokens import DownloadTokens
-from homeport.app import build_region, initialise, sealer
+from homeport.app import build_region
 from homeport.config import load
+from homeport.folder import initialise, sealer
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import RangeInvalid, RequestTimeout, UploadNotFound

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from homeport.app import OpenFolder
 from homeport.cli.options import data_option, explained, json_option, settings, show_key, with_folder
+from homeport.folder import OpenFolder
 from homeport.iam import accounts
 from homeport.iam.model import NewKey
 from homeport.kernel.clock import SystemClock

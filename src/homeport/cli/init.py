@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from homeport.app import initialise, is_initialised
 from homeport.cli.options import data_option, explained, json_option, settings, show_key
 from homeport.config import Settings
+from homeport.folder import initialise, is_initialised
 
 
 @click.command()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from homeport.app import OpenFolder
 from homeport.cli.options import (
     account_option,
     data_option,
@@ -17,6 +16,7 @@ from homeport.cli.options import (
     show_key,
     with_folder,
 )
+from homeport.folder import OpenFolder
 from homeport.iam import keys, keys_store
 from homeport.iam.model import NewKey
 from homeport.kernel.clock import SystemClock

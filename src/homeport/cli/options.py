@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from homeport import config
 from homeport.access.sealing import MasterKeyError
-from homeport.app import Folder, OpenFolder, is_initialised
 from homeport.config import Settings
+from homeport.folder import Folder, OpenFolder, is_initialised
 from homeport.iam.model import NewKey
 from homeport.kernel.errors import HomeportError
 

@@ -8,8 +8,8 @@ from typing import IO
 
 import click
 
-from homeport.app import OpenFolder
 from homeport.cli.options import account_option, data_option, explained, json_option, with_folder
+from homeport.folder import OpenFolder
 from homeport.iam import accounts, providers
 from homeport.iam.providers_store import Provider
 from homeport.kernel.clock import SystemClock

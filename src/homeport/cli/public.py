@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from homeport.app import OpenFolder
 from homeport.cli.options import account_option, data_option, explained, json_option, with_folder
+from homeport.folder import OpenFolder
 from homeport.iam import accounts
 from homeport.kernel.clock import SystemClock
 from homeport.kernel.names import AccountId

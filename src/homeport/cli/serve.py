@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from homeport.app import is_initialised
 from homeport.cli.init import first_start
 from homeport.cli.options import data_option, explained, settings
 from homeport.config import Settings
-from homeport.serving import serve as run
+from homeport.folder import is_initialised
 
 _SHOWN = (
     "host", "port", "region", "account", "host_suffixes", "tls_certificate", "tls_key", "workers", "log_format",
@@ -49,6 +48,8 @@ def serve(**options: Any) -> None:
     if not is_initialised(found.data):
         found = first_start(found)
         _next_steps(found)
+    from homeport.serving import serve as run  # not at the top: no other command needs a web server
+
     sys.exit(run(found))
 
 

@@ -10,7 +10,6 @@ import click
 
 from homeport.access.policies import parse_identity_policy
 from homeport.access.tokens import SessionCredentials, SessionTokens
-from homeport.app import OpenFolder
 from homeport.cli.options import (
     account_option,
     data_option,
@@ -18,6 +17,7 @@ from homeport.cli.options import (
     json_option,
     with_folder,
 )
+from homeport.folder import OpenFolder
 from homeport.iam import keys_store, users
 from homeport.kernel.clock import SystemClock
 from homeport.kernel.errors import NoSuchEntity

@@ -8,7 +8,6 @@ from typing import IO
 
 import click
 
-from homeport.app import OpenFolder
 from homeport.cli.options import (
     account_option,
     data_option,
@@ -19,6 +18,7 @@ from homeport.cli.options import (
     show_key,
     with_folder,
 )
+from homeport.folder import OpenFolder
 from homeport.iam import accounts, entities, inline, inline_store, keys_store, users, users_store
 from homeport.iam.entities import Entity, Kind
 from homeport.iam.model import NewKey

@@ -11,14 +11,13 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-Network = IPv4Network | IPv6Network
+from homeport.outbound.addresses import Network, may_reach
 
 DOCUMENT_BYTES: Final = 256 * 1024
 TOTAL_SECONDS: Final = 10.0
@@ -29,18 +28,10 @@ _URL_CHARS: Final = 2048
 _ADDRESS: Final = re.compile(
     r"https://(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?"
 )
-# IPv4 inside IPv6: NAT64 and 6to4. RFC 6052, RFC 3056.
-_NAT64: Final = IPv6Network("64:ff9b::/96")
-_6TO4: Final = IPv6Network("2002::/16")
 
 
 class OutboundFailure(Exception):
     """A document could not be fetched; the text says why, without anything that the other side sent."""
-
-
-def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Read networks such as 10.0.0.0/8 or ::1. Errors: ValueError."""
-    return tuple(ip_network(text.strip(), strict=True) for text in texts)
 
 
 class Outbound:
@@ -53,13 +44,7 @@ class Outbound:
 
     def may_reach(self, address: str) -> bool:
         """Whether an address may be connected to."""
-        try:
-            found = _real(ip_address(address.partition("%")[0]))
-        except ValueError:
-            return False
-        if any(found.version == network.version and found in network for network in self._allowed):
-            return True
-        return found.is_global and not found.is_multicast and not found.is_reserved
+        return may_reach(address, self._allowed)
 
     async def document(self, url: str) -> bytes:
         """Return what GET of an https address answers with status 200. Errors: OutboundFailure."""
@@ -150,15 +135,3 @@ class _Checked(AbstractResolver):
 def _is_numeric(host: str) -> bool:
     """What the HTTP client takes for an address and does not resolve, also such as 127.1 and 2130706433."""
     return ":" in host or host.replace(".", "").isdigit()
-
-
-def _real(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address that packets go to in the end."""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if address in _NAT64:
-            return IPv4Address(int(address) & 0xFFFFFFFF)
-        if address in _6TO4 and address.sixtofour is not None:
-            return address.sixtofour
-    return address

@@ -11,26 +11,18 @@ import asyncio
 import os
 import select
 import socket
-from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
 from aiohttp import web
 
 from homeport.wire.connection import Connection
+from homeport.wire.modes import DownloadMode
 from homeport.wire.threads import BURST_BYTES, PATIENCE_MS, ByteThreads, buffer, settle
 
 _CALL_BYTES = 256 * 1024  # measured: larger sendfile calls evict the cache that the receiver is about to read
 _AUTO_COPY_BYTES = 64 * 1024 * 1024  # above it the CPU saved by sendfile outweighs what the client gains
 _STALL_SECONDS = 300  # a client that reads nothing for so long is gone
-
-
-class DownloadMode(StrEnum):
-    """How bytes of a blob reach a plain socket."""
-
-    AUTO = "auto"
-    SENDFILE = "sendfile"
-    COPY = "copy"
 
 
 class Source(Protocol):

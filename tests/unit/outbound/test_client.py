@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.outbound.client import DOCUMENT_BYTES, Outbound, OutboundFailure, networks
+from homeport.outbound.addresses import networks
+from homeport.outbound.client import DOCUMENT_BYTES, Outbound, OutboundFailure
 from tests.harness.issuer import Issuer
 from tests.oci.conftest import self_signed
 

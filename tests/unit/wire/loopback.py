@@ -19,7 +19,8 @@ from homeport.kernel.errors import HomeportError, TooLarge
 from homeport.oci.faults import fault_of
 from homeport.wire.body import Disconnected, receive
 from homeport.wire.connection import Connection, Server
-from homeport.wire.download import DownloadMode, send
+from homeport.wire.download import send
+from homeport.wire.modes import DownloadMode
 from homeport.wire.threads import ByteThreads
 
 UPLOAD = "/v2/a/blobs/uploads/id"
