@@ -215,13 +215,13 @@ image = Table(
     Column("subject", Text),
     Column("annotations", Text),
     Column("size", BigInteger, nullable=False),
-    Column("manifest", LargeBinary, nullable=False),
     Column("manifest_size", BigInteger, nullable=False),
     Column("pushed_at", BigInteger, nullable=False),
     Column("pulled_at", BigInteger),
     Column("status", Text, nullable=False),  # ACTIVE, ARCHIVED or ACTIVATING
     Column("archived_at", BigInteger),
     Column("activated_at", BigInteger),
+    Column("manifest", LargeBinary, nullable=False),  # last, so that the rest is read without it
     UniqueConstraint("repository_id", "digest", name="image_by_digest"),
     Index("image_by_age", "repository_id", "id", "status"),
     Index("image_by_subject", "repository_id", "subject", "digest"),

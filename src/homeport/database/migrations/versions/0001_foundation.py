@@ -305,17 +305,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("arn"),
     )
     op.create_table(
-        "secret_version",
-        sa.Column("arn", sa.Text(), nullable=False),
-        sa.Column("version_id", sa.Text(), nullable=False),
-        sa.Column("value_sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("binary", sa.SmallInteger(), nullable=False),
-        sa.Column("stages", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["arn"], ["secret.arn"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("arn", "version_id"),
-    )
-    op.create_table(
         "image",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -327,13 +316,13 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("annotations", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("manifest", sa.LargeBinary(), nullable=False),
         sa.Column("manifest_size", sa.BigInteger(), nullable=False),
         sa.Column("pushed_at", sa.BigInteger(), nullable=False),
         sa.Column("pulled_at", sa.BigInteger(), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("archived_at", sa.BigInteger(), nullable=True),
         sa.Column("activated_at", sa.BigInteger(), nullable=True),
+        sa.Column("manifest", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["repository_id"], ["repository.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("repository_id", "digest", name="image_by_digest"),
@@ -379,6 +368,17 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["repository_id"], ["repository.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("repository_id", "key"),
+    )
+    op.create_table(
+        "secret_version",
+        sa.Column("arn", sa.Text(), nullable=False),
+        sa.Column("version_id", sa.Text(), nullable=False),
+        sa.Column("value_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("binary", sa.SmallInteger(), nullable=False),
+        sa.Column("stages", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["arn"], ["secret.arn"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("arn", "version_id"),
     )
     op.create_table(
         "image_blob",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_access import entity
-from homeport.aws.handlers.iam_answers import shown_document
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.access import entity
+from homeport.aws.handlers.iam.answers import shown_document
 from homeport.iam import inline, inline_store
 from homeport.iam.entities import Entity, Kind
 
@@ -45,7 +45,7 @@ async def list_(kind: Kind, call: Call) -> Answer:
         found.account,
         found.kind.value,
         found.name,
-        iam_pages.after(call),
-        iam_pages.size(call) + 1,
+        pages.after(call),
+        pages.size(call) + 1,
     )
-    return iam_pages.page(call, "PolicyNames", names, str, str)
+    return pages.page(call, "PolicyNames", names, str, str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from homeport.aws.call import Call
-from homeport.aws.handlers.iam_answers import require_entity
+from homeport.aws.handlers.iam.answers import require_entity
 from homeport.iam import attachments, entities, tags
 from homeport.iam.entities import Entity, Kind
 from homeport.kernel.errors import ValidationError

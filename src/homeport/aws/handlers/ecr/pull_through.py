@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers.passing import require_pass_role
+from homeport.aws.handlers.ecr.passing import require_pass_role
 from homeport.kernel import limits
 from homeport.pullthrough import rules, service
 from homeport.pullthrough.model import CacheRule

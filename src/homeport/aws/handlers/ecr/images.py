@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers.passing import repository_for_push
+from homeport.aws.handlers.ecr.passing import repository_for_push
 from homeport.images import service as images
 from homeport.images import store as image_store
 from homeport.images.model import Failure, Image, ImageId, Status, TagStatus

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from homeport.access.sessions import Taken, Wish
 from homeport.access.tokens import MAX_TOKEN_CHARACTERS, SessionCredentials
-from homeport.aws.call import Answer, Call
+from homeport.aws.call import Answer, Call, Handler
 from homeport.kernel.errors import AccessDenied, ValidationError
 
 _GET_SESSION_TOKEN_SECONDS = 43_200  # STS: default of GetSessionToken
@@ -130,3 +132,14 @@ def _refuse_factors(call: Call) -> None:
     """Nobody has a second factor here, so no code can be right."""
     if call.params.get("SerialNumber") or call.params.get("TokenCode"):
         raise AccessDenied("MultiFactorAuthentication failed with invalid MFA one time pass code.")
+
+
+HANDLERS: Mapping[str, Handler] = MappingProxyType(
+    {
+        "AssumeRole": assume_role,
+        "AssumeRoleWithWebIdentity": assume_role_with_web_identity,
+        "GetCallerIdentity": get_caller_identity,
+        "GetSessionToken": get_session_token,
+    }
+)
+"""What each operation does, by its name."""

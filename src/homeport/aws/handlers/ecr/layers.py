@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers.passing import repository_for_push
+from homeport.aws.handlers.ecr.passing import repository_for_push
 from homeport.images import store as image_store
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from homeport.access.evaluate import Caller
-from homeport.aws.call import Answer, Call, Handler, Params
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_answers import require_entity
+from homeport.aws.call import Answer, Call, Params
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.answers import require_entity
 from homeport.iam import simulate, simulate_sources
 from homeport.iam.entities import Kind
 from homeport.iam.simulate import Outcome, Place, Scenario, Source
@@ -84,7 +84,7 @@ async def _answer(
         return _shown(simulate.decide(scenario, *pair), specific=bool(named))
 
     # Many statements against many resources: not on the event loop.
-    return await call.region.threads.run(lambda: iam_pages.short(call, "EvaluationResults", asked, shown))
+    return await call.region.threads.run(lambda: pages.short(call, "EvaluationResults", asked, shown))
 
 
 def _inputs(params: Params) -> tuple[Source, ...]:
@@ -201,10 +201,3 @@ def _shown(outcome: Outcome, *, specific: bool) -> dict[str, Any]:
 
 def _place(place: Place) -> dict[str, int]:
     return {"Line": place.line, "Column": place.column}
-
-
-HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("iam", "SimulateCustomPolicy"): simulate_custom_policy,
-    ("iam", "SimulatePrincipalPolicy"): simulate_principal_policy,
-}
-"""What this file answers."""

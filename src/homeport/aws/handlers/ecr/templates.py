@@ -8,7 +8,7 @@ from typing import Any
 
 from homeport.access import policies
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers.passing import require_other, require_pass_role
+from homeport.aws.handlers.ecr.passing import require_other, require_pass_role
 from homeport.kernel import limits
 from homeport.kernel.errors import InvalidParameter, InvalidTagParameter
 from homeport.lifecycle import rules as lifecycle

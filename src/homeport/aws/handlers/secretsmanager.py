@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from homeport.access.authorize import Context, Target, require, require_action
 from homeport.access.operations import Operation
 from homeport.access.sealing import SealBroken
-from homeport.aws.call import Answer, Call
+from homeport.aws.call import Answer, Call, Handler
 from homeport.kernel.clock import to_micros
 from homeport.kernel.errors import (
     AccessDenied,
@@ -383,3 +384,23 @@ async def untag_resource(call: Call) -> Answer:
 async def get_resource_policy(call: Call) -> Answer:
     """GetResourcePolicy: secrets have no policies of their own here, so there is never a text."""
     return _named(await _secret(call))
+
+
+HANDLERS: Mapping[str, Handler] = MappingProxyType(
+    {
+        "CreateSecret": create_secret,
+        "DeleteSecret": delete_secret,
+        "DescribeSecret": describe_secret,
+        "GetResourcePolicy": get_resource_policy,
+        "GetSecretValue": get_secret_value,
+        "ListSecretVersionIds": list_secret_version_ids,
+        "ListSecrets": list_secrets,
+        "PutSecretValue": put_secret_value,
+        "RestoreSecret": restore_secret,
+        "TagResource": tag_resource,
+        "UntagResource": untag_resource,
+        "UpdateSecret": update_secret,
+        "UpdateSecretVersionStage": update_secret_version_stage,
+    }
+)
+"""What each operation does, by its name."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_access import entity
-from homeport.aws.handlers.iam_answers import require_entity
-from homeport.aws.handlers.iam_users import shown_user
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.access import entity
+from homeport.aws.handlers.iam.answers import require_entity
+from homeport.aws.handlers.iam.users import shown_user
 from homeport.iam import entities, groups, groups_store
 from homeport.iam.entities import Kind
 from homeport.iam.model import Group
@@ -40,9 +40,9 @@ async def get_group(call: Call) -> Answer:
     found = await entity(call, Kind.GROUP, call.params["GroupName"])
     group = await groups.get(call.region.db, found.account, found.name)
     members = await groups_store.members(
-        call.region.db, found.account, found.name, iam_pages.after(call), iam_pages.size(call) + 1
+        call.region.db, found.account, found.name, pages.after(call), pages.size(call) + 1
     )
-    page = iam_pages.page(call, "Users", members, lambda user: user.name, shown_user)
+    page = pages.page(call, "Users", members, lambda user: user.name, shown_user)
     return {"Group": _shown(group), **page}
 
 
@@ -69,10 +69,10 @@ async def list_groups(call: Call) -> Answer:
         call.region.db,
         call.principal.caller.account,
         call.params.get("PathPrefix", "/"),
-        iam_pages.after(call),
-        iam_pages.size(call) + 1,
+        pages.after(call),
+        pages.size(call) + 1,
     )
-    return iam_pages.page(call, "Groups", found, lambda group: group.name, _shown)
+    return pages.page(call, "Groups", found, lambda group: group.name, _shown)
 
 
 async def add_user_to_group(call: Call) -> Answer:
@@ -93,6 +93,6 @@ async def list_groups_for_user(call: Call) -> Answer:
     """ListGroupsForUser."""
     found = await entity(call, Kind.USER, call.params["UserName"])
     of_user = await groups_store.groups_of(
-        call.region.db, found.account, found.name, iam_pages.after(call), iam_pages.size(call) + 1
+        call.region.db, found.account, found.name, pages.after(call), pages.size(call) + 1
     )
-    return iam_pages.page(call, "Groups", of_user, lambda group: group.name, _shown)
+    return pages.page(call, "Groups", of_user, lambda group: group.name, _shown)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from homeport.aws.call import Answer, Call, Handler
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_answers import require_entity, shown_tags
+from homeport.aws.call import Answer, Call
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.answers import require_entity, shown_tags
 from homeport.iam import providers, tags
 from homeport.kernel.errors import InvalidEntityInput
 
@@ -125,19 +125,4 @@ async def list_open_id_connect_provider_tags(call: Call) -> Answer:
     db, account = call.region.db, call.principal.caller.account
     found = await providers.get(db, account, await _allowed(call))
     held = await providers.tags_of(db, found)
-    return iam_pages.short(call, "Tags", shown_tags(held), lambda tag: tag)
-
-
-HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("iam", "AddClientIDToOpenIDConnectProvider"): add_client_id,
-    ("iam", "CreateOpenIDConnectProvider"): create_open_id_connect_provider,
-    ("iam", "DeleteOpenIDConnectProvider"): delete_open_id_connect_provider,
-    ("iam", "GetOpenIDConnectProvider"): get_open_id_connect_provider,
-    ("iam", "ListOpenIDConnectProviderTags"): list_open_id_connect_provider_tags,
-    ("iam", "ListOpenIDConnectProviders"): list_open_id_connect_providers,
-    ("iam", "RemoveClientIDFromOpenIDConnectProvider"): remove_client_id,
-    ("iam", "TagOpenIDConnectProvider"): tag_open_id_connect_provider,
-    ("iam", "UntagOpenIDConnectProvider"): untag_open_id_connect_provider,
-    ("iam", "UpdateOpenIDConnectProviderThumbprint"): update_thumbprint,
-}
-"""What this file answers."""
+    return pages.short(call, "Tags", shown_tags(held), lambda tag: tag)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from homeport.aws.call import Answer, Call, Handler
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_answers import (
+from homeport.aws.call import Answer, Call
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.answers import (
     require_entity,
     shown_boundary,
     shown_document,
@@ -42,7 +42,7 @@ def _whole(role: Role, held: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-async def _allowed(
+async def allowed(
     call: Call,
     kind: Kind = Kind.ROLE,
     *,
@@ -94,7 +94,7 @@ async def create_role(call: Call) -> Answer:
 
 async def get_role(call: Call) -> Answer:
     """GetRole."""
-    found = await _allowed(call)
+    found = await allowed(call)
     role = await roles.get(call.region.db, found.account, found.name)
     held = await roles.tags_of(call.region.db, found.account, found.name)
     return {"Role": {**_whole(role, held), "RoleLastUsed": {}}}
@@ -102,7 +102,7 @@ async def get_role(call: Call) -> Answer:
 
 async def update_role(call: Call) -> Answer:
     """UpdateRole: what the request does not name stays as it is."""
-    found = await _allowed(call)
+    found = await allowed(call)
     params = call.params
     await roles.describe(
         call.region.db, found.account, found.name, params.get("Description"), params.get("MaxSessionDuration")
@@ -112,7 +112,7 @@ async def update_role(call: Call) -> Answer:
 
 async def update_role_description(call: Call) -> Answer:
     """UpdateRoleDescription."""
-    found = await _allowed(call)
+    found = await allowed(call)
     changed = await roles.describe(
         call.region.db, found.account, found.name, call.params["Description"], None
     )
@@ -121,7 +121,7 @@ async def update_role_description(call: Call) -> Answer:
 
 async def delete_role(call: Call) -> Answer:
     """DeleteRole."""
-    found = await _allowed(call)
+    found = await allowed(call)
     await roles.delete(call.region.db, found.account, found.name)
     return {}
 
@@ -130,14 +130,14 @@ async def list_roles(call: Call) -> Answer:
     """ListRoles."""
     account, prefix = call.principal.caller.account, call.params.get("PathPrefix") or "/"
     require_entity(call, f"arn:aws:iam::{account}:role{prefix}")
-    wanted = iam_pages.size(call) + 1
-    found = await roles.page(call.region.db, account, prefix, iam_pages.after(call), wanted)
-    return iam_pages.page(call, "Roles", found, lambda role: role.name, _shown)
+    wanted = pages.size(call) + 1
+    found = await roles.page(call.region.db, account, prefix, pages.after(call), wanted)
+    return pages.page(call, "Roles", found, lambda role: role.name, _shown)
 
 
 async def update_assume_role_policy(call: Call) -> Answer:
     """UpdateAssumeRolePolicy."""
-    found = await _allowed(call)
+    found = await allowed(call)
     await roles.set_trust(call.region.db, found.account, found.name, call.params["PolicyDocument"])
     return {}
 
@@ -145,7 +145,7 @@ async def update_assume_role_policy(call: Call) -> Answer:
 async def tag_role(call: Call) -> Answer:
     """TagRole."""
     asked = tags.asked(call.params["Tags"])
-    found = await _allowed(call, asked=asked)
+    found = await allowed(call, asked=asked)
     await roles.tag(call.region.db, found.account, found.name, asked)
     return {}
 
@@ -153,106 +153,19 @@ async def tag_role(call: Call) -> Answer:
 async def untag_role(call: Call) -> Answer:
     """UntagRole."""
     keys = call.params["TagKeys"]
-    found = await _allowed(call, tag_keys=keys)
+    found = await allowed(call, tag_keys=keys)
     await roles.untag(call.region.db, found.account, found.name, keys)
     return {}
 
 
 async def list_role_tags(call: Call) -> Answer:
     """ListRoleTags."""
-    found = await _allowed(call)
+    found = await allowed(call)
     held = await roles.tags_of(call.region.db, found.account, found.name)
-    return iam_pages.short(call, "Tags", shown_tags(held), lambda tag: tag)
+    return pages.short(call, "Tags", shown_tags(held), lambda tag: tag)
 
 
 async def list_instance_profiles_for_role(call: Call) -> Answer:
     """ListInstanceProfilesForRole: there are no instances here, so no role has a profile."""
-    await _allowed(call)
+    await allowed(call)
     return {"InstanceProfiles": [], "IsTruncated": False}
-
-
-def put_boundary(kind: Kind) -> Handler:
-    """Return PutUserPermissionsBoundary or PutRolePermissionsBoundary."""
-
-    async def handler(call: Call) -> Answer:
-        arn = call.params["PermissionsBoundary"]
-        found = await _allowed(call, kind, boundary=arn)
-        await attachments.set_boundary(call.region.db, kind, found.account, found.name, arn)
-        return {}
-
-    return handler
-
-
-def delete_boundary(kind: Kind) -> Handler:
-    """Return DeleteUserPermissionsBoundary or DeleteRolePermissionsBoundary."""
-
-    async def handler(call: Call) -> Answer:
-        found = await _allowed(call, kind)
-        await attachments.clear_boundary(call.region.db, kind, found.account, found.name)
-        return {}
-
-    return handler
-
-
-def attach(kind: Kind) -> Handler:
-    """Return AttachUserPolicy, AttachGroupPolicy or AttachRolePolicy."""
-
-    async def handler(call: Call) -> Answer:
-        arn = call.params["PolicyArn"]
-        found = await _allowed(call, kind, policy=arn)
-        await attachments.attach(call.region.db, kind, found.account, found.name, arn)
-        return {}
-
-    return handler
-
-
-def detach(kind: Kind) -> Handler:
-    """Return DetachUserPolicy, DetachGroupPolicy or DetachRolePolicy."""
-
-    async def handler(call: Call) -> Answer:
-        arn = call.params["PolicyArn"]
-        found = await _allowed(call, kind, policy=arn)
-        await attachments.detach(call.region.db, kind, found.account, found.name, arn)
-        return {}
-
-    return handler
-
-
-def list_attached(kind: Kind) -> Handler:
-    """Return ListAttachedUserPolicies, ListAttachedGroupPolicies or ListAttachedRolePolicies."""
-
-    async def handler(call: Call) -> Answer:
-        found = await _allowed(call, kind)
-        prefix = call.params.get("PathPrefix") or "/"
-        attached = [
-            {"PolicyName": name, "PolicyArn": arn}
-            for name, arn in await attachments.attached(call.region.db, kind, found.account, found.name)
-            if arn.partition(":policy")[2].startswith(prefix)
-        ]
-        return iam_pages.short(call, "AttachedPolicies", attached, lambda each: each)
-
-    return handler
-
-
-_BOTH = {"User": Kind.USER, "Role": Kind.ROLE}
-_EVERY = {**_BOTH, "Group": Kind.GROUP}
-
-HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("iam", "CreateRole"): create_role,
-    ("iam", "DeleteRole"): delete_role,
-    ("iam", "GetRole"): get_role,
-    ("iam", "ListInstanceProfilesForRole"): list_instance_profiles_for_role,
-    ("iam", "ListRoleTags"): list_role_tags,
-    ("iam", "ListRoles"): list_roles,
-    ("iam", "TagRole"): tag_role,
-    ("iam", "UntagRole"): untag_role,
-    ("iam", "UpdateAssumeRolePolicy"): update_assume_role_policy,
-    ("iam", "UpdateRole"): update_role,
-    ("iam", "UpdateRoleDescription"): update_role_description,
-    **{("iam", f"Put{word}PermissionsBoundary"): put_boundary(kind) for word, kind in _BOTH.items()},
-    **{("iam", f"Delete{word}PermissionsBoundary"): delete_boundary(kind) for word, kind in _BOTH.items()},
-    **{("iam", f"Attach{word}Policy"): attach(kind) for word, kind in _EVERY.items()},
-    **{("iam", f"Detach{word}Policy"): detach(kind) for word, kind in _EVERY.items()},
-    **{("iam", f"ListAttached{word}Policies"): list_attached(kind) for word, kind in _EVERY.items()},
-}
-"""What this file answers."""

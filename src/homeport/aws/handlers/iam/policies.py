@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from homeport.aws.call import Answer, Call, Handler
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_answers import require_entity, shown_document, shown_tags
+from homeport.aws.call import Answer, Call
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.answers import require_entity, shown_document, shown_tags
 from homeport.iam import attachments, entities, policies, tags
 from homeport.iam.attachments_store import Holder
 from homeport.iam.entities import Kind
@@ -114,13 +114,13 @@ async def list_policies(call: Call) -> Answer:
         return bool(counts[usage] if usage else each.attached + each.bounding)
 
     wanted = bool(params.get("OnlyAttached")) or usage == "PermissionsBoundary"
-    after = iam_pages.after(call)
+    after = pages.after(call)
     found = [
         each
         for each in await policies.listing(call.region.db, account, params.get("Scope") or "All")
         if each.policy.path.startswith(prefix) and (used(each) or not wanted) and _place(each) > after
     ]
-    return iam_pages.page(call, "Policies", sorted(found, key=_place), _place, _shown)
+    return pages.page(call, "Policies", sorted(found, key=_place), _place, _shown)
 
 
 def _place(listed: Listed) -> str:
@@ -153,7 +153,7 @@ async def get_policy_version(call: Call) -> Answer:
 async def list_policy_versions(call: Call) -> Answer:
     """ListPolicyVersions, the newest first."""
     found = await policies.versions(call.region.db, await _policy(call))
-    return iam_pages.short(call, "Versions", found, lambda each: _version(each, with_document=False))
+    return pages.short(call, "Versions", found, lambda each: _version(each, with_document=False))
 
 
 async def delete_policy_version(call: Call) -> Answer:
@@ -189,9 +189,9 @@ async def list_entities_for_policy(call: Call) -> Answer:
         and each.path.startswith(prefix)
         and (only is None or only == each.kind.value.title())
     }
-    after = iam_pages.after(call)
+    after = pages.after(call)
     rest = sorted((each for each in found.values() if _holder_place(each) > after), key=_holder_place)
-    paged = iam_pages.page(call, "shown", rest, _holder_place, lambda each: each)
+    paged = pages.page(call, "shown", rest, _holder_place, lambda each: each)
     shown: list[Holder] = paged.pop("shown")
     lists = (("PolicyGroups", Kind.GROUP), ("PolicyUsers", Kind.USER), ("PolicyRoles", Kind.ROLE))
     return {
@@ -230,22 +230,4 @@ async def untag_policy(call: Call) -> Answer:
 async def list_policy_tags(call: Call) -> Answer:
     """ListPolicyTags."""
     held = await policies.tags_of(call.region.db, await _policy(call))
-    return iam_pages.short(call, "Tags", shown_tags(held), lambda tag: tag)
-
-
-HANDLERS: Mapping[tuple[str, str], Handler] = {
-    ("iam", "CreatePolicy"): create_policy,
-    ("iam", "CreatePolicyVersion"): create_policy_version,
-    ("iam", "DeletePolicy"): delete_policy,
-    ("iam", "DeletePolicyVersion"): delete_policy_version,
-    ("iam", "GetPolicy"): get_policy,
-    ("iam", "GetPolicyVersion"): get_policy_version,
-    ("iam", "ListEntitiesForPolicy"): list_entities_for_policy,
-    ("iam", "ListPolicies"): list_policies,
-    ("iam", "ListPolicyTags"): list_policy_tags,
-    ("iam", "ListPolicyVersions"): list_policy_versions,
-    ("iam", "SetDefaultPolicyVersion"): set_default_policy_version,
-    ("iam", "TagPolicy"): tag_policy,
-    ("iam", "UntagPolicy"): untag_policy,
-}
-"""What this file answers."""
+    return pages.short(call, "Tags", shown_tags(held), lambda tag: tag)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_access import entity, user_or_caller
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.access import entity, user_or_caller
 from homeport.iam import entities, keys, keys_store
 from homeport.iam.entities import Kind
 from homeport.iam.model import Key
@@ -43,7 +43,7 @@ async def list_access_keys(call: Call) -> Answer:
     """ListAccessKeys."""
     found = await user_or_caller(call)
     held = await keys_store.of(call.region.db, found.account, found.name)
-    return iam_pages.short(call, "AccessKeyMetadata", held, _shown)
+    return pages.short(call, "AccessKeyMetadata", held, _shown)
 
 
 async def update_access_key(call: Call) -> Answer:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from homeport.aws.call import Answer, Call
-from homeport.aws.handlers import iam_pages
-from homeport.aws.handlers.iam_access import entity, user_or_caller
-from homeport.aws.handlers.iam_answers import require_entity, shown_boundary, shown_tags
+from homeport.aws.handlers.iam import pages
+from homeport.aws.handlers.iam.access import entity, user_or_caller
+from homeport.aws.handlers.iam.answers import require_entity, shown_boundary, shown_tags
 from homeport.iam import entities, tags, users, users_store
 from homeport.iam.entities import Kind
 from homeport.iam.model import User
@@ -81,10 +81,10 @@ async def list_users(call: Call) -> Answer:
         call.region.db,
         call.principal.caller.account,
         call.params.get("PathPrefix", "/"),
-        iam_pages.after(call),
-        iam_pages.size(call) + 1,
+        pages.after(call),
+        pages.size(call) + 1,
     )
-    return iam_pages.page(call, "Users", found, lambda user: user.name, shown_user)
+    return pages.page(call, "Users", found, lambda user: user.name, shown_user)
 
 
 async def tag_user(call: Call) -> Answer:
@@ -107,7 +107,7 @@ async def list_user_tags(call: Call) -> Answer:
     """ListUserTags."""
     found = await entity(call, Kind.USER, call.params["UserName"])
     of_user = await tags.of(call.region.db, found.account, Kind.USER.value, found.name)
-    return iam_pages.short(call, "Tags", shown_tags(of_user), lambda tag: tag)
+    return pages.short(call, "Tags", shown_tags(of_user), lambda tag: tag)
 
 
 # --- What no user has here: second factors, console passwords, keys and certificates of other services. Programs ask
