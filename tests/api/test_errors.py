@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.calls import new_name, policy, refused
+from tests.api.calls import new_name, refused
 from tests.api.signing import FORM, JSON, Signer, call, fault, query_call
 from tests.harness.oci import OciClient
 from tests.harness.server import Credentials, Homeport
@@ -257,37 +257,6 @@ def test_an_operation_that_nobody_knows_is_unknown(homeport: Homeport, signer: S
     for answer in (invented, elsewhere):
         assert fault(answer)[0] == "UnknownOperationException"
         assert answer.header("x-amzn-ErrorType") == "UnknownOperationException"
-
-
-def test_an_operation_that_is_not_there_yet_says_so_to_those_who_may_use_it(
-    homeport: Homeport, ecr: Any, stranger: Credentials
-) -> None:
-    theirs: Any = homeport.client(credentials=stranger)
-
-    for_us = refused(ecr.describe_pull_through_cache_rules)
-    for_them = refused(theirs.describe_pull_through_cache_rules)
-    unsigned = call(homeport.url, "DescribePullThroughCacheRules", {}, None)
-
-    assert for_us == (
-        "UnknownOperationException",
-        "ecr:DescribePullThroughCacheRules is not supported by this registry yet",
-    )
-    assert for_them[0] == "AccessDeniedException"
-    assert fault(unsigned)[0] == "MissingAuthenticationTokenException"
-
-
-def test_an_operation_on_a_repository_that_is_not_there_yet_is_checked_on_that_repository(
-    homeport: Homeport, account: str, repository: str
-) -> None:
-    arn = f"arn:aws:ecr:{homeport.credentials.region}:{account}:repository/{repository}"
-    narrow = homeport.user("scanner", policy("ecr:StartImageScan", resource=arn))
-    theirs: Any = homeport.client(credentials=narrow)
-
-    mine = refused(theirs.start_image_scan, repositoryName=repository, imageId={"imageTag": "v1"})
-    other = refused(theirs.start_image_scan, repositoryName=new_name(), imageId={"imageTag": "v1"})
-
-    assert mine[0] == "UnknownOperationException"
-    assert other[0] == "AccessDeniedException"
 
 
 def test_a_refusal_by_ecr_public_names_its_own_resources(homeport: Homeport, stranger: Credentials) -> None:

@@ -32,7 +32,9 @@ Opener = Callable[[Path], Database]
 _ROOT = Path(__file__).resolve().parents[2]
 _INSERT = Statement(insert(account).values(id=bindparam("id"), name=bindparam("name"), created_at=0))
 _ORPHAN = Statement(
-    insert(iam_user).values(account_id=bindparam("account"), name="nobody", user_id="AIDA1", created_at=0)
+    insert(iam_user).values(
+        account_id=bindparam("account"), name="nobody", path="/", user_id="AIDA1", created_at=0
+    )
 )
 _COUNT = Statement(select(func.count()).select_from(account))
 _FIND = Statement(select(account.c.name).where(account.c.id == bindparam("id")))

@@ -76,7 +76,7 @@ API_REFUSALS = {
 
 
 @pytest.mark.parametrize(("front", "name", "caller"), CASES)
-def test_an_operation_is_open_to_those_who_may_and_to_nobody_else(
+def test_p8_an_operation_is_open_to_those_who_may_and_to_nobody_else(
     world: World, front: str, name: str, caller: str
 ) -> None:
     allowed = may(caller, front, name)

@@ -8,13 +8,14 @@ Contract: Smithy "AWS query protocol"; AWS STS API Reference, "Common errors".
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
-from botocore.model import ListShape, OperationModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from homeport.aws.services import Service
 
@@ -79,6 +80,11 @@ def _content(shape: Shape, value: Any) -> str:
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"{shape.name}: expected a list or tuple, got {type(value).__name__}")
         return "".join(f"<member>{_content(shape.member, item)}</member>" for item in value)
+    if isinstance(shape, MapShape):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{shape.name}: expected a mapping, got {type(value).__name__}")
+        entries = ((_content(shape.key, key), _content(shape.value, item)) for key, item in value.items())
+        return "".join(f"<entry><key>{key}</key><value>{item}</value></entry>" for key, item in entries)
     return _SCALARS[shape.type_name](shape.name, value)
 
 
@@ -100,6 +106,12 @@ def _integer(shape: str, value: Any) -> str:
     return str(int(value))
 
 
+def _blob(shape: str, value: Any) -> str:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{shape}: expected bytes, got {type(value).__name__}")
+    return base64.b64encode(value).decode()
+
+
 def _timestamp(shape: str, value: Any) -> str:
     """ISO 8601 in UTC, whole seconds."""
     if not isinstance(value, datetime) or value.tzinfo is None:
@@ -109,6 +121,7 @@ def _timestamp(shape: str, value: Any) -> str:
 
 _SCALARS: Mapping[str, Callable[[str, Any], str]] = {
     "string": _text,
+    "blob": _blob,
     "boolean": _boolean,
     "integer": _integer,
     "long": _integer,
