@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -53,9 +56,12 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, end - start + 1
 
 
+_digest = lru_cache(maxsize=4096)(Digest)  # only what is well formed is kept, so at most 135 characters each
+
+
 async def _find(visit: Visit, operation: str, route: Route) -> Blob:
     repository = await visit.repository(operation, route.repository)
-    digest = Digest(route.reference)
+    digest = _digest(route.reference)
     found = await uploads.blob(visit.region.db, repository, digest)
     if found is None or found.archived:
         raise BlobUnknown(f"The blob {digest} does not exist in the repository with name '{repository.name}'")
@@ -91,6 +97,11 @@ async def by_token(region: Region, exchange: Exchange) -> web.StreamResponse:
     return await stream(region, exchange, found)
 
 
+@lru_cache(maxsize=1024)
+def _head_headers(blob: Blob) -> Mapping[str, str]:
+    return MappingProxyType({**_headers(blob), "Content-Length": str(blob.size)})
+
+
 def _headers(blob: Blob) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
@@ -103,9 +114,10 @@ def _headers(blob: Blob) -> dict[str, str]:
 
 async def stream(region: Region, exchange: Exchange, blob: Blob) -> web.StreamResponse:
     """Answer `exchange` with the bytes of `blob`. Errors: Unavailable when the stored bytes are not as recorded."""
-    request, headers = exchange.request, _headers(blob)
+    request = exchange.request
     if request.method == "HEAD":
-        return Answer(headers={**headers, "Content-Length": str(blob.size)})
+        return Answer(headers=_head_headers(blob))
+    headers = _headers(blob)
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
         return Answer(status=304, headers=headers)
     asked = request.headers.get("Range")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_if_new
@@ -211,10 +212,15 @@ async def link(tx: Transaction, repository: int, digest: str, now: datetime) -> 
     await tx.run(_link, repository=repository, digest=digest, now=to_micros(now))
 
 
+@lru_cache(maxsize=1024)  # a row that has not changed is the same value
+def _blob_of(row: Row) -> Blob:
+    return Blob(row[0], row[1], StorageKey(row[2]), bool(row[3]))
+
+
 async def find_blob(db: Reader, repository: int, digest: str) -> Blob | None:
     """Return a blob of this repository, or None."""
     row = await db.first(_blob, repository=repository, digest=digest)
-    return Blob(row[0], row[1], StorageKey(row[2]), bool(row[3])) if row else None
+    return _blob_of(row) if row else None
 
 
 async def stored_blob(db: Reader, digest: str) -> Blob | None:
