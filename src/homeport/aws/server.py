@@ -15,8 +15,7 @@ from aiohttp import web
 from botocore.model import OperationModel
 
 from homeport.access.authenticate import caller_name
-from homeport.access.authorize import Target, require
-from homeport.access.operations import OPERATIONS, On
+from homeport.access.operations import OPERATIONS
 from homeport.access.sigv4 import SigningRequest
 from homeport.aws import faults, query, query_writer, validation
 from homeport.aws.call import Call
@@ -124,15 +123,12 @@ class AwsFront:
             params = parse_json(model, body)
         validation.validate(model, params)
         operation = OPERATIONS.get((service.name, model.name))
-        if operation is None:
+        handler = HANDLERS.get((service.name, model.name))
+        if operation is None or handler is None:
             raise UnsupportedOperation("The requested operation is not recognized by the service")
         if self._region.rates is not None:
             self._region.rates.spend(signed.principal.caller.account, operation.action)
         call = await Call.of(self._region, exchange, signed, operation, params, self._region.clock.now())
-        handler = HANDLERS.get((service.name, model.name))
-        if handler is None:
-            await _require(call)
-            raise UnsupportedOperation(f"{service.name}:{model.name} is not supported by this registry yet")
         return await handler(call)
 
     async def _query(self, exchange: Exchange) -> Answer:
@@ -186,22 +182,6 @@ class AwsFront:
         if kind is not None:
             headers["x-amzn-ErrorType"] = kind
         return Answer(status=status, body=body, headers=headers)
-
-
-async def _require(call: Call) -> None:
-    """Return when an operation without a handler is allowed: only those who may use it learn that it is missing."""
-    operation, name = call.operation, call.params.get("repositoryName")
-    if operation.on is On.REGISTRY:
-        call.require_registry()
-    elif operation.on is On.IDENTITY:
-        call.require_on("*")
-    elif operation.front == "ecr-public":
-        target = Target(call.account, f"arn:aws:ecr-public::{call.account}:repository/{name or '*'}")
-        require(call.principal, operation, target, call.exchange.context(call.region.name, call.now))
-    elif name is not None:
-        await call.repository()
-    else:
-        call.require_repositories()
 
 
 def _xml(status: int, body: bytes) -> Answer:
