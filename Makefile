@@ -42,7 +42,7 @@ test-fast: ## unit, contract, property, API and security tests; ARGS="-k name" c
 
 test-slow: ## tests with real clients, killed processes and long runs; ARGS="-k name" chooses among them
 	$(DEV)
-	@tools/run-tests --timeout 300 -m "$(SLOW)" $(ARGS)
+	@tools/run-tests -n 2 --timeout 300 -m "$(SLOW)" $(ARGS)
 
 fix: ## repair style where a program can
 	$(DEV)
