@@ -9,17 +9,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from homeport.access.sealing import MasterKeyError, load_master_key
-from tests.api.calls import new_name, policy, put
+from tests.api.calls import new_name, policy, put, refused
 from tests.api.issued import password
 from tests.api.signing import FORM, JSON, Signer, call, fault
 from tests.harness.images import OCI_MANIFEST, random_image, sha256
 from tests.harness.oci import OciClient
 from tests.harness.server import Credentials, Homeport
 from tests.oci.raw import Site
+
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
 def of(homeport: Homeport, who: Credentials) -> Site:
@@ -253,6 +256,26 @@ def test_a19_the_first_start_makes_one_administrator_with_a_random_secret(
     assert one.secret_access_key != two.secret_access_key
     assert one.access_key_id != two.access_key_id
     assert len(one.secret_access_key) == 40
+
+
+@pytest.mark.parametrize(
+    "more", [{"Admin": "true"}, {"PolicyArn": ADMINISTRATOR}, {"UserId": "root"}, {"Role": "admin"}]
+)
+def test_a20_a_new_user_has_no_rights_whatever_the_request_adds(
+    homeport: Homeport, more: dict[str, str]
+) -> None:
+    name = f"new-{uuid.uuid4().hex[:8]}"
+    body = urlencode({"Action": "CreateUser", "Version": "2010-05-08", "UserName": name, **more}).encode()
+    sent = {"host": homeport.host, "content-type": FORM}
+    signed = Signer.of(homeport.credentials, "iam").sign("POST", sent, body)
+    assert OciClient(homeport.url).request("POST", "/", headers=signed, body=body).status == 200
+
+    key = homeport.client("iam").create_access_key(UserName=name)["AccessKey"]
+    theirs: Any = homeport.client(
+        aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
+    )
+
+    assert refused(theirs.describe_repositories)[0] == "AccessDeniedException"
 
 
 # --- Secrets stay secret ---

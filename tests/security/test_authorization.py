@@ -193,6 +193,23 @@ def test_p10_an_immutable_tag_stays_by_every_way_that_there_is(homeport: Homepor
     assert found["imageDetails"][0]["imageDigest"] == first.digest
 
 
+def test_p11_who_may_not_delete_may_neither_by_tag_nor_by_digest(homeport: Homeport, repository: str) -> None:
+    document = policy("ecr:*")
+    document["Statement"].append({"Effect": "Deny", "Action": "ecr:BatchDeleteImage", "Resource": "*"})
+    who = user(homeport, document)
+    theirs: Any = homeport.client(credentials=who)
+    image = random_image()
+    put(theirs, repository, image, "v1")
+    site = Site.of(homeport.url, homeport.password(who))
+
+    for reference in ("v1", image.digest):
+        site.ask("DELETE", f"/v2/{repository}/manifests/{reference}").refused(403, "DENIED")
+    for one in ({"imageTag": "v1"}, {"imageDigest": image.digest}):
+        code, _ = refused(theirs.batch_delete_image, repositoryName=repository, imageIds=[one])
+        assert code == "AccessDeniedException"
+    assert site.ask("GET", f"/v2/{repository}/manifests/v1").status == 200
+
+
 def test_p12_rights_that_end_during_an_upload_end_the_upload(homeport: Homeport, repository: str) -> None:
     iam: Any = homeport.client("iam")
     who = user(homeport, policy("ecr:*"))
