@@ -14,7 +14,7 @@ from homeport.access.authorize import Context, RegistryPolicy, Target, require, 
 from homeport.access.operations import Operation
 from homeport.access.principals import Principal
 from homeport.aws.named_images import named_images
-from homeport.kernel.errors import RepositoryNotFound
+from homeport.kernel.errors import InvalidParameter, RepositoryNotFound
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.region import Region
 from homeport.registry import service as registries
@@ -81,7 +81,7 @@ class Call:
 
         `facts` are condition keys that only this operation has.
         """
-        context = {**self._context(), **facts} if facts else self._context()
+        context = {**self.context(), **facts} if facts else self.context()
         require(self.principal, self.operation, self.target("*"), context)
 
     def require_on(self, arn: str, tags: Mapping[str, str] | None = None) -> None:
@@ -90,17 +90,15 @@ class Call:
         `tags` are those that the request sets. Errors: AccessDenied.
         """
         target = Target(self.principal.caller.account, arn)
-        require(self.principal, self.operation, target, self._context(tags))
+        require(self.principal, self.operation, target, self.context(tags))
 
     def require_repositories(self) -> None:
         """Return when the operation is allowed on every repository of the registry. Errors: AccessDenied."""
-        arn = repository_arn(self.region.name, self.account, "*")
-        require(self.principal, self.operation, self.target(arn), self._context())
+        require(self.principal, self.operation, self.target(self._arn("*")), self.context())
 
     def require_new(self, name: RepositoryName, tags: Mapping[str, str]) -> None:
         """Return when a repository of that name may be created with those tags. Errors: AccessDenied."""
-        target = self.target(repository_arn(self.region.name, self.account, name))
-        context = self._context(tags)
+        target, context = self.target(self._arn(name)), self.context(tags)
         require(self.principal, self.operation, target, context)
         if tags:
             for action in self.operation.also:
@@ -118,19 +116,36 @@ class Call:
         Errors: AccessDenied, and RepositoryNotFound only to those who would be allowed.
         """
         checked = RepositoryName(name if name is not None else self.params["repositoryName"])
-        found = await repositories.find(self.region.db, self.account, checked)
+        found = await self._found(checked)
         own_tags = await repository_store.tags(self.region.db, found.id) if found else {}
-        arn = repository_arn(self.region.name, self.account, checked)
-        target = self.target(arn, found.policy if found else None, own_tags)
-        for named in named_images(self.params):
+        target = self.target(self._arn(checked), found.policy if found else None, own_tags)
+        for named in self._named():
             self.exchange.named = named
-            context = self._context(tags, tag_keys)
+            context = self.context(tags, tag_keys)
             require(self.principal, self.operation, target, context)
             if isinstance(context, RequestContext) and not context.consulted:
                 break  # nobody asks which image it is
         if found is None:
             raise RepositoryNotFound(checked, self.account)
         return found
+
+    def _arn(self, name: str) -> str:
+        return repository_arn(self.region.name, self.account, name)
+
+    async def _found(self, name: RepositoryName) -> Repository | None:
+        return await repositories.find(self.region.db, self.account, name)
+
+    def _named(self) -> Sequence[Mapping[str, str]]:
+        return named_images(self.params)
+
+    def refuse_paging(self, beside: str) -> None:
+        """Refuse what chooses a page next to the member `beside`, which names what is wanted.
+
+        Errors: InvalidParameter.
+        """
+        for member in ("nextToken", "maxResults", "filter"):
+            if self.params.get(member) is not None:
+                raise InvalidParameter(member, f"{member} cannot be used with {beside}")
 
     def page_size(self, default: int) -> int:
         """Return `maxResults`, which the model has bounded."""
@@ -156,7 +171,8 @@ class Call:
         bound = {key: value for key, value in self.params.items() if key not in ("nextToken", "maxResults")}
         return hashlib.sha256(json.dumps(bound, sort_keys=True, default=str).encode()).hexdigest()
 
-    def _context(self, tags: Mapping[str, str] | None = None, tag_keys: Sequence[str] = ()) -> Context:
+    def context(self, tags: Mapping[str, str] | None = None, tag_keys: Sequence[str] = ()) -> Context:
+        """Return the condition keys of the request, which sets `tags` or removes the tags of `tag_keys`."""
         context = self.exchange.context(self.region.name, self.now)
         if not tags and not tag_keys:
             return context

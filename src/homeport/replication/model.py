@@ -40,11 +40,6 @@ class BackfillStatus(StrEnum):
     STOPPING = "STOPPING"
     STOPPED = "STOPPED"
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing of it will happen any more."""
-        return self in (BackfillStatus.COMPLETE, BackfillStatus.FAILED, BackfillStatus.STOPPED)
-
 
 @dataclass(frozen=True, slots=True)
 class Backfill:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from homeport.aws.call import Answer, Call
@@ -139,24 +140,33 @@ async def describe_images(call: Call) -> Answer:
     db = call.region.db
     asked = _asked(call)
     if call.params.get("imageIds") is not None:
-        for member in ("nextToken", "maxResults", "filter"):
-            if call.params.get(member) is not None:
-                raise InvalidParameter(member, f"{member} cannot be used with imageIds")
+        call.refuse_paging("imageIds")
         found = await images.describe(db, repository, asked)
         return {"imageDetails": [await _detail(call, repository, image) for image in found]}
     tags, status = _filters(call)
+    return await image_page(call, repository, tags, status, _detail)
+
+
+Detail = Callable[[Call, Repository, Image], Awaitable[dict[str, Any]]]
+
+
+async def image_page(
+    call: Call, repository: Repository, tags: TagStatus, status: Status | None, detail: Detail
+) -> Answer:
+    """Return a page of DescribeImages, newest image first, each as `detail` shows it."""
     size = call.page_size(limits.PAGE_DEFAULT)
     position = call.page_position()
     before = int(position[0]) if position else _NEWEST
-    page = await image_store.images(db, repository.id, tags, before, size + 1, status)
+    page = await image_store.images(call.region.db, repository.id, tags, before, size + 1, status)
     more = call.next_token([page[size - 1].id]) if len(page) > size else None
     return {
-        "imageDetails": [await _detail(call, repository, image) for image in page[:size]],
+        "imageDetails": [await detail(call, repository, image) for image in page[:size]],
         "nextToken": more,
     }
 
 
-async def _detail(call: Call, repository: Repository, image: Image) -> dict[str, Any]:
+async def common_detail(call: Call, repository: Repository, image: Image) -> dict[str, Any]:
+    """Return what ECR and ECR Public both show of an image."""
     tags = await image_store.tags_of(call.region.db, image.id)
     return {
         "registryId": repository.account,
@@ -167,6 +177,12 @@ async def _detail(call: Call, repository: Repository, image: Image) -> dict[str,
         "imagePushedAt": image.pushed_at,
         "imageManifestMediaType": image.media_type,
         "artifactMediaType": image.artifact_type,
+    }
+
+
+async def _detail(call: Call, repository: Repository, image: Image) -> dict[str, Any]:
+    return {
+        **await common_detail(call, repository, image),
         "lastRecordedPullTime": image.pulled_at,
         "subjectManifestDigest": image.subject,
         "imageStatus": image.status.value,

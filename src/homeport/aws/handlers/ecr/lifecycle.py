@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from homeport.aws.call import Answer, Call
-from homeport.kernel.errors import InvalidParameter
 from homeport.lifecycle import service as lifecycle
 
 
@@ -60,9 +59,7 @@ async def get_lifecycle_policy_preview(call: Call) -> Answer:
     """GetLifecyclePolicyPreview: a preview that failed has no results and no summary."""
     repository = await call.repository()
     if call.params.get("imageIds") is not None:
-        for member in ("nextToken", "maxResults", "filter"):
-            if call.params.get(member) is not None:
-                raise InvalidParameter(member, f"{member} cannot be used with imageIds")
+        call.refuse_paging("imageIds")
     call.page_position()
     found = await lifecycle.preview(call.region.db, call.now, repository)
     return {

@@ -81,9 +81,7 @@ async def describe_repositories(call: Call) -> Answer:
     """DescribeRepositories: all by pages, or the named ones."""
     names = call.params.get("repositoryNames")
     if names is not None:
-        for member in ("nextToken", "maxResults"):
-            if call.params.get(member) is not None:
-                raise InvalidParameter(member, f"{member} cannot be used with repositoryNames")
+        call.refuse_paging("repositoryNames")
         return {"repositories": [_shown(call, await call.repository(name)) for name in names]}
     call.require_repositories()
     position = call.page_position()

@@ -24,11 +24,8 @@ def require_entity(
     `held` are the tags that the entity has, `asked` those that the request sets, `tag_keys` the keys of those that
     it removes, `keys` further condition keys such as iam:PolicyARN. Errors: AccessDenied.
     """
-    context: dict[str, str | tuple[str, ...]] = dict(call.exchange.context(call.region.name, call.now))
-    context |= {name: value for name, value in (keys or {}).items() if value is not None}
-    if asked or tag_keys:
-        context |= {f"aws:RequestTag/{key}": value for key, value in (asked or {}).items()}
-        context["aws:TagKeys"] = tuple(asked or tag_keys)
+    own = {name: value for name, value in (keys or {}).items() if value is not None}
+    context = {**call.context(asked, tag_keys), **own}
     target = Target(call.principal.caller.account, arn, tags=held or {})
     require(call.principal, call.operation, target, context)
     if asked:  # who makes something with tags must also be allowed to tag it
