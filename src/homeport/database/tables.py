@@ -373,13 +373,102 @@ replication_backfill = Table(
     Index("replication_backfill_by_account", "account_id", "started_at"),
 )
 
-lifecycle_preview = Table(
-    "lifecycle_preview",
+# What a policy would do (a preview), or does (a run), to a repository; `prefix` is null for the repository's own
+# policy, else that of the registry's policy which it inherits.
+lifecycle_plan = Table(
+    "lifecycle_plan",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),  # preview or run
+    Column("policy", Text, nullable=False),
+    Column("prefix", Text),
+    Column("status", Text, nullable=False),  # planning, executing, complete or failed
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("totals", Text, nullable=False),  # JSON object
+    Column("error", Text),
+    Index("lifecycle_plan_by_repository", "repository_id", "kind", "id"),
+    Index("lifecycle_plan_by_age", "started_at"),
+    sqlite_autoincrement=True,
+)
+
+lifecycle_entry = Table(
+    "lifecycle_entry",
+    metadata,
+    Column("plan_id", BigInteger, ForeignKey("lifecycle_plan.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("image_id", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list
+    Column("pushed_at", BigInteger, nullable=False),
+    Column("storage_class", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("priority", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("untagged", Text, nullable=False),  # JSON list
+    Column("fingerprint", Text, nullable=False),
+    Column("outcome", Text),
+    Index("lifecycle_entry_by_image", "plan_id", "image_id"),
+    Index("lifecycle_entry_by_digest", "plan_id", "digest"),
+)
+
+# Policies that repositories without one of their own inherit; the prefix ROOT is that of all.
+lifecycle_default = Table(
+    "lifecycle_default",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), primary_key=True),
+    Column("prefix", Text, primary_key=True),
+    Column("policy", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+# When something that happens at intervals was begun last, by whichever process.
+cron = Table(
+    "cron",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("slot", BigInteger, nullable=False),
+)
+
+pinned_tag = Table(
+    "pinned_tag",
     metadata,
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), primary_key=True),
-    Column("policy", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("started_at", BigInteger, nullable=False),
+    Column("name", Text, primary_key=True),
+    Column("pinned_at", BigInteger, nullable=False),
+    Column("pinned_by", Text, nullable=False),
+)
+
+# Images that were deleted and can still be brought back.
+deleted_image = Table(
+    "deleted_image",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("tags", Text, nullable=False),  # JSON list
+    Column("pushed_at", BigInteger, nullable=False),
+    Column("pulled_at", BigInteger),
+    Column("deleted_at", BigInteger, nullable=False),
+    Column("deleted_by", Text, nullable=False),
+    Column("keep_until", BigInteger, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),  # last, so that the rest is read without it
+    Index("deleted_image_by_digest", "repository_id", "digest"),
+    Index("deleted_image_by_time", "keep_until"),
+    sqlite_autoincrement=True,
+)
+
+# The bytes that a deleted image needs to be brought back.
+deleted_image_blob = Table(
+    "deleted_image_blob",
+    metadata,
+    Column("deleted_id", BigInteger, ForeignKey("deleted_image.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("repository_id", BigInteger, nullable=False),
+    Index("deleted_image_blob_by_digest", "repository_id", "digest"),
 )
 
 public_alias = Table(

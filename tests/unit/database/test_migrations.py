@@ -84,6 +84,25 @@ def test_a_new_database_is_made_once_and_found_up_to_date_afterwards(tmp_path: P
     assert migrate_sqlite(path) == HEAD
 
 
+def test_a_database_of_the_first_version_keeps_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "homeport.db"
+    monkeypatch.setattr(migrate, "HEAD", "0001")
+    migrate_sqlite(path)
+    monkeypatch.undo()
+    connection = apsw.Connection(str(path))
+    connection.execute("INSERT INTO account (id, name, created_at) VALUES ('123456789012', 'main', 1)")
+    connection.close()
+
+    assert migrate_sqlite(path) == "0001"
+
+    connection = apsw.Connection(str(path))
+    assert connection.execute("SELECT id, name FROM account").fetchall() == [("123456789012", "main")]
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
+    connection.close()
+
+
 def test_programs_that_start_together_migrate_once(tmp_path: Path) -> None:
     path = tmp_path / "homeport.db"
 
