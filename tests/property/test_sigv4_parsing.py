@@ -16,7 +16,8 @@ from botocore.credentials import Credentials
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from homeport.access.sigv4 import SigningRequest, read_claim, verify
+from homeport.access.sigv4 import verify
+from homeport.access.sigv4_claim import SigningRequest, read_claim
 from homeport.kernel import errors
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)

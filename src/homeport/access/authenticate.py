@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from homeport.access import sigv4
 from homeport.access.evaluate import ANONYMOUS, Caller
+from homeport.access.grants import RegistryGrant, SessionScope
 from homeport.access.principals import Principal, Principals
 from homeport.access.sealing import Secret
-from homeport.access.sigv4 import Claim, SigningRequest
-from homeport.access.tokens import AuthorizationTokens, RegistryGrant, SessionScope, SessionTokens
+from homeport.access.sigv4_claim import Claim, SigningRequest, read_claim
+from homeport.access.tokens import AuthorizationTokens, SessionTokens
 from homeport.kernel.clock import Clock
 from homeport.kernel.errors import (
     AuthorizationTokenExpired,
@@ -75,7 +76,7 @@ class Authenticator:
         A `worldwide` service is one for all regions; AWS clients sign for it in us-east-1.
         Errors: MissingAuthentication when it is not signed, and the other Unauthenticated errors.
         """
-        claim = sigv4.read_claim(request)
+        claim = read_claim(request)
         if claim is None:
             raise MissingAuthentication("Missing Authentication Token")
         secret, found, session = await self._claimant(claim)
@@ -98,7 +99,7 @@ class Authenticator:
 
         For use before a large body is read: strangers must not make us hold one. Errors: as `signed`.
         """
-        claim = sigv4.read_claim(request)
+        claim = read_claim(request)
         if claim is None:
             raise MissingAuthentication("Missing Authentication Token")
         await self._claimant(claim)

@@ -15,10 +15,10 @@ from sqlalchemy import and_, bindparam, literal, null, select, union_all
 
 from homeport.access import policies
 from homeport.access.evaluate import Ask, Caller, trusted
+from homeport.access.grants import RoleSession, SessionScope
 from homeport.access.managed import AWS_MANAGED
 from homeport.access.policies import Policy
 from homeport.access.sealing import Sealer, Secret
-from homeport.access.tokens import RoleSession, SessionScope
 from homeport.database.engine import Database, Row, Statement
 from homeport.database.tables import (
     access_key,

@@ -17,8 +17,9 @@ from typing import Final
 from homeport.access import policies
 from homeport.access.context_keys import PolicyFault
 from homeport.access.evaluate import Ask, Caller, trusted
+from homeport.access.grants import RoleSession, SessionCredentials, SessionScope
 from homeport.access.principals import Principal, Principals, Role
-from homeport.access.tokens import RoleSession, SessionCredentials, SessionScope, SessionTokens
+from homeport.access.tokens import SessionTokens
 from homeport.access.trust import may_assume
 from homeport.access.webidentity import WebIdentity
 from homeport.kernel.errors import (

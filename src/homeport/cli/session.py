@@ -8,8 +8,9 @@ from typing import IO
 
 import click
 
+from homeport.access.grants import SessionCredentials
 from homeport.access.policies import parse_identity_policy
-from homeport.access.tokens import SessionCredentials, SessionTokens
+from homeport.access.tokens import SessionTokens
 from homeport.cli.options import (
     account_option,
     data_option,

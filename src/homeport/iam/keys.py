@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from homeport.access.key_ids import new_access_key_id, new_secret_access_key
 from homeport.access.principals import KEY_SECRET
 from homeport.access.sealing import Sealer
-from homeport.access.tokens import new_access_key_id, new_secret_access_key
 from homeport.database.engine import Database, Transaction
 from homeport.iam import entities, keys_store
 from homeport.iam.entities import Entity, Kind

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from homeport.access.grants import SessionGrant
 from homeport.access.principals import Principal, Principals
 from homeport.access.sealing import Sealer
 from homeport.access.sessions import Sessions, Wish
-from homeport.access.tokens import SessionGrant, SessionTokens
+from homeport.access.tokens import SessionTokens
 from homeport.database.migrate import migrate_sqlite
 from homeport.database.sqlite import SqliteDatabase
 from homeport.iam import accounts, roles

@@ -14,7 +14,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from homeport.access import sigv4
-from homeport.access.sigv4 import MISMATCH, Claim, SigningRequest, read_claim, verify
+from homeport.access.sigv4 import MISMATCH, verify
+from homeport.access.sigv4_claim import Claim, SigningRequest, read_claim
 from homeport.kernel import errors
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)

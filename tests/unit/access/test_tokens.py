@@ -12,18 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homeport.access.grants import DownloadGrant, SessionGrant
+from homeport.access.key_ids import new_access_key_id, new_secret_access_key
 from homeport.access.sealing import Sealer, Secret
-from homeport.access.tokens import (
-    AuthorizationTokens,
-    DownloadGrant,
-    DownloadTokens,
-    PageTokens,
-    Scalar,
-    SessionGrant,
-    SessionTokens,
-    new_access_key_id,
-    new_secret_access_key,
-)
+from homeport.access.tokens import AuthorizationTokens, DownloadTokens, PageTokens, Scalar, SessionTokens
 from homeport.kernel import errors
 
 MASTER = bytes.fromhex("8f1c22d7a9b0e64f5507c3119dd8fa3b7e6a0452b1c9e80d33f7265a94eb10cd")
@@ -148,7 +140,7 @@ def test_a_token_longer_than_the_limit_is_not_even_decrypted(
     kind = kinds()[name]
     kind.read(kind.token)
 
-    monkeypatch.setattr("homeport.access.tokens.MAX_TOKEN_CHARACTERS", len(kind.token) - 1)
+    monkeypatch.setattr("homeport.access.sealed_fields.MAX_TOKEN_CHARACTERS", len(kind.token) - 1)
 
     with pytest.raises(kind.refusal):
         kind.read(kind.token)
