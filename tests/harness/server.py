@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
 ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "src" / "homeport" / "aws" / "models"
 START_SECONDS = 30.0
 """How long a server may take to serve, on a busy machine."""
 
@@ -101,9 +102,14 @@ class Homeport:
         self.options = list(options)
         home = self._folder / "home"
         home.mkdir()
-        self.environment = clean_environment(
-            HOME=str(home), PYTHONPATH=str(ROOT / "src"), PYTHONUNBUFFERED="1", **(environment or {})
-        )
+        usual = {
+            "HOME": str(home),
+            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONUNBUFFERED": "1",
+            # All tests come from one address, and many of them show bad credentials on purpose.
+            "HOMEPORT_AUTHENTICATION_THROTTLING": "off",
+        }
+        self.environment = clean_environment(**(usual | dict(environment or {})))
         self._account = account
         self._region = region
         self._authority = authority
@@ -353,7 +359,7 @@ class Homeport:
         It does not retry, so that a test sees the first answer and not a lucky later one.
 
         Args:
-            service: AWS service name.
+            service: AWS service name, or `homeport`.
             credentials: who asks; by default the administrator.
             session: overrides for the session: aws_access_key_id, aws_secret_access_key,
                 aws_session_token, region_name.
@@ -366,7 +372,9 @@ class Homeport:
         } | session
         key = (service, json.dumps(settings, sort_keys=True))
         if key not in self._clients:
-            make: Any = boto3.Session(botocore_session=botocore.session.Session(), **settings).client
+            own = botocore.session.Session()
+            own.get_component("data_loader").search_paths.append(str(MODELS))
+            make: Any = boto3.Session(botocore_session=own, **settings).client
             once = Config(retries={"total_max_attempts": 1, "mode": "standard"}, proxies={})
             trust = str(self._authority) if self._authority is not None else None
             self._clients[key] = make(service, endpoint_url=self.url, config=once, verify=trust)

@@ -171,18 +171,27 @@ def _text(moment: datetime) -> str:
 
 
 def _condition_keys(url: str, claims: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Each claim of texts, numbers or booleans as `<provider>:<claim>`; what is too long or nested is left out."""
+    """Each claim of texts, numbers or booleans as `<provider>:<claim>`; what is too long or nested is left out.
+
+    So is an address that the issuer has not verified (OpenID Connect Core 1.0, section 5.7): policies would take it for
+    its owner. Condition keys know no case, so a claim that differs from another one in case alone is left out too:
+    `Sub` must not stand in for `sub`.
+    """
     keys: dict[str, tuple[str, ...]] = {}
+    verified = claims.get("email_verified") is True
     for name, value in claims.items():
+        lowered = name.lower()
+        if (lowered == "email" and not verified) or (lowered != name and lowered in claims):
+            continue
         values = [_scalar(each) for each in (value if isinstance(value, list) else [value])]
         known = tuple(each for each in values if each is not None)
         if (
             len(keys) < CLAIMS
             and known
             and len(known) == len(values) <= CLAIM_VALUES
-            and _NAME.fullmatch(name.lower())
+            and _NAME.fullmatch(lowered)
         ):
-            keys[f"{url.lower()}:{name.lower()}"] = known
+            keys[f"{url.lower()}:{lowered}"] = known
     return keys
 
 

@@ -11,6 +11,7 @@ import base64
 import json
 from dataclasses import dataclass
 
+from homeport.access import attempts
 from homeport.access.authenticate import caller_name
 from homeport.access.authorize import Target, require, require_action
 from homeport.access.operations import PUBLIC_ROUTES, On
@@ -121,7 +122,7 @@ async def enter(
     Errors: those of wrong or expired credentials, which pulls do not ignore either (as in ECR); MissingAuthentication
     for nobody's changes; RouteNotFound, NameInvalid, RegistryNotFound for an unknown alias.
     """
-    principal = await _caller(region, authorization)
+    principal = await _caller(region, exchange, authorization)
     anonymous = principal is None
     exchange.principal = caller_name(principal.caller) if principal is not None else _NOBODY
     alias, route = paths.parse_public(exchange.raw_path, prefix)
@@ -153,17 +154,22 @@ async def logged_in(region: Region, authorization: str | None) -> Principal:
         return await region.public_authenticator.registry(authorization)
 
 
-async def _caller(region: Region, authorization: str | None) -> Principal | None:
+async def _caller(region: Region, exchange: Exchange, authorization: str | None) -> Principal | None:
     """Return who stands behind the header, None for nobody: a public password counts, and a private one too.
 
-    Errors: InvalidClientToken, AuthorizationTokenExpired, MissingAuthentication for a scheme that is unknown.
+    Errors: InvalidClientToken, AuthorizationTokenExpired, MissingAuthentication for a scheme that is unknown, Throttled
+    after too many failures.
     """
     if authorization is None or _is_nobody(authorization):
         return None
     try:
-        return await region.public_authenticator.registry(authorization)
-    except InvalidClientToken:
-        return await region.authenticator.registry(authorization)
+        try:
+            return await region.public_authenticator.registry(authorization)
+        except InvalidClientToken:
+            return await region.authenticator.registry(authorization)
+    except attempts.FAILURES as error:
+        user = attempts.registry_user("public", authorization)
+        raise region.attempts.failed(error, exchange.request.remote, user) from None
 
 
 def _is_nobody(authorization: str) -> bool:
@@ -197,7 +203,7 @@ async def token(region: Region, exchange: Exchange, authorization: str | None) -
     exchange.operation = "GetToken"
     if not region.hosts.is_public(exchange.host):
         raise RouteNotFound("There is nothing at this path")
-    principal = await _caller(region, authorization)
+    principal = await _caller(region, exchange, authorization)
     exchange.principal = caller_name(principal.caller) if principal is not None else _NOBODY
     issued = _password_of(authorization) if principal is not None and authorization is not None else _NOBODY
     body = json.dumps({"token": issued, "access_token": issued}).encode()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from homeport.access import attempts
 from homeport.access.authenticate import caller_name
 from homeport.kernel.errors import (
     AuthorizationTokenExpired,
@@ -100,10 +101,14 @@ class OciFront:
         region = self._region
         account = region.hosts.account_of(exchange.host)
         authorization = _authorization(exchange)
-        if exchange.raw_path in ("/v2/", "/v2") and region.hosts.is_single(exchange.host):
-            principal = await public.logged_in(region, authorization)
-        else:
-            principal = await region.authenticator.registry(authorization)
+        try:
+            if exchange.raw_path in ("/v2/", "/v2") and region.hosts.is_single(exchange.host):
+                principal = await public.logged_in(region, authorization)
+            else:
+                principal = await region.authenticator.registry(authorization)
+        except attempts.FAILURES as error:
+            user = attempts.registry_user(account, authorization)
+            raise region.attempts.failed(error, exchange.request.remote, user) from None
         exchange.principal = caller_name(principal.caller)
         route = paths.parse(exchange.raw_path)
         if (

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from homeport.access.attempts import FAILURES
+from homeport.access.grants import SessionCredentials
+from homeport.access.sealed_fields import MAX_TOKEN_CHARACTERS
 from homeport.access.sessions import Taken, Wish
-from homeport.access.tokens import MAX_TOKEN_CHARACTERS, SessionCredentials
 from homeport.aws.call import Answer, Call, Handler
 from homeport.kernel.errors import AccessDenied, ValidationError
 
@@ -53,7 +55,13 @@ async def assume_role_with_web_identity(call: Call) -> Answer:
     match = _ACCOUNT.fullmatch(call.params["RoleArn"])
     if match is None:
         raise ValidationError(f"{call.params['RoleArn'][:256]} is invalid")
-    identity = await call.region.web_identities.verify(call.params["WebIdentityToken"], match[1], call.now)
+    try:
+        identity = await call.region.web_identities.verify(
+            call.params["WebIdentityToken"], match[1], call.now
+        )
+    except FAILURES as error:
+        remote = call.exchange.request.remote
+        raise call.region.attempts.failed(error, remote, f"account:{match[1]}") from None
     taken = await call.region.role_sessions.assume_with(identity, _wish(call), call.now)
     return {
         **_answer(taken),
