@@ -6,7 +6,9 @@ keeps memory and time finite where ECR publishes none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 MIB = 1024 * 1024
 
@@ -15,22 +17,25 @@ MANIFEST_DEPTH = 32  # ours: nesting of JSON
 MANIFEST_LAYERS = 4096  # ours
 INDEX_CHILDREN = 1000  # ours
 LAYER_BYTES = 52_000 * MIB  # ECR: layer size
+PUBLIC_LAYER_BYTES = 10_000 * MIB  # ECR Public: layer size
 LAYER_PART_MIN_BYTES = 5 * MIB  # ECR: every part but the last
 LAYER_PART_MAX_BYTES = 20_971_520  # ECR model: LayerPartBlob
 LAYER_PART_SIZE = 10_485_760  # ECR: the partSize that InitiateLayerUpload proposes
-PUBLIC_LAYER_BYTES = 10_000 * MIB  # ECR Public: layer size
 PUBLIC_LOGO_PIXELS = (60, 2048)  # ECR Public: least and most of each side of a repository's logo
 LIFECYCLE_RULES = 50  # ECR: rules of one lifecycle policy
 RESOURCE_TAGS = 50  # ECR: tags on one repository
 RESOURCE_TAG_KEY_CHARS = 128  # ECR
 RESOURCE_TAG_VALUE_CHARS = 256  # ECR
 POLICY_CHARS = 10_240  # ECR: RepositoryPolicyText
-REPLICATION_DESTINATIONS = 25  # ECR: unique ones over all rules
 REPLICATION_BACKFILLS = 10  # ECR model: in progress at a time in one registry
 BACKFILL_DAYS = 90  # ECR model: how long a backfill that is over can be seen
 PULL_EXCLUSIONS = 100  # ECR model: PullTimeUpdateExclusionList
-PULL_THROUGH_RULES = 50  # ECR: rules of one registry
 CREATION_TEMPLATES = 1_000  # ours: ECR publishes none; a page of them stays small
+DEFAULT_LIFECYCLE_POLICIES = 1_000  # ours: inherited policies of one registry
+PINNED_TAGS = 1_000  # ours: of one repository
+RESTORED_TOGETHER = (
+    1_000  # ours: deleted images that come back with the one that was asked for, in one transaction
+)
 SECRETS = 10_000  # ours: of one account; Secrets Manager has 500,000 and every list reads them all here
 PAGE_MAX = 1_000  # ECR: maxResults; also caps `n` on /v2/
 PAGE_DEFAULT = 100  # ECR
@@ -51,19 +56,47 @@ BODY_WINDOW_SECONDS = 60  # ours
 class Quotas:
     """How much one registry takes. The defaults are ECR's; the setting `quotas` changes them for a whole region.
 
-    Amazon ECR service quotas and Amazon ECR Public service quotas, of their User Guides.
+    Amazon ECR service quotas and Amazon ECR Public service quotas, of their User Guides. What is full refuses more of
+    it; what was there before a quota was lowered stays.
     """
 
     repositories: int = 100_000
     """Repositories of one private registry."""
     images_per_repository: int = 100_000
-    """Archived images do not count."""
+    """Also of a public one. Archived images do not count."""
     tags_per_image: int = 1_000
+    """Also in the public registry."""
+    layer_bytes: int = LAYER_BYTES
+    """Size of one layer."""
     layer_parts: int = 4_200
     """Parts of one layer upload through the API."""
+    layer_part_min_bytes: int = LAYER_PART_MIN_BYTES
+    """Size of every part but the last, also in the public registry."""
+    lifecycle_rules: int = LIFECYCLE_RULES
+    """Rules of one lifecycle policy."""
+    pull_through_rules: int = 50
+    """Pull-through cache rules of one registry."""
+    replication_rules: int = 25
+    """Replication rules of one registry."""
+    replication_destinations: int = 25
+    """Destinations of one registry, each counted once over all its replication rules."""
+    replication_filters: int = 100
+    """Repository filters of one replication rule."""
+    signing_rules: int = 10
+    """Rules of one signing configuration."""
     public_repositories: int = 10_000
     """Repositories of one public registry."""
+    public_layer_bytes: int = PUBLIC_LAYER_BYTES
+    """Size of one layer in a public repository."""
     public_layer_parts: int = 1_000
 
 
 ECR_QUOTAS = Quotas()
+
+QUOTA_BOUNDS: Final[Mapping[str, int]] = {
+    "layer_part_min_bytes": LAYER_PART_SIZE,  # else the size of parts that we propose would be refused
+    "replication_rules": 25,
+    "replication_filters": 100,
+    "signing_rules": 10,
+}
+"""How far a quota can be raised: where the botocore model states a length, clients can send no more than that."""

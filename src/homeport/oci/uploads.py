@@ -76,7 +76,8 @@ async def append(visit: Visit, route: Route) -> Answer:
     expected = _expected(visit, upload)
     region = visit.region
     try:
-        async with region.uploads.receive(region.db, upload, uploads.layer_bytes(repository)) as received:
+        most = uploads.layer_bytes(repository, region.quotas)
+        async with region.uploads.receive(region.db, upload, most) as received:
             try:
                 await _receive(visit, received, expected)
             except (Disconnected, RequestTimeout):
@@ -107,7 +108,8 @@ async def _finish(visit: Visit, repository: Repository, upload: Upload, digest: 
     region = visit.region
     expected = _expected(visit, upload)
     try:
-        async with region.uploads.receive(region.db, upload, uploads.layer_bytes(repository)) as received:
+        most = uploads.layer_bytes(repository, region.quotas)
+        async with region.uploads.receive(region.db, upload, most) as received:
             if visit.exchange.request.can_read_body or expected is not None:
                 try:
                     await _receive(visit, received, expected)

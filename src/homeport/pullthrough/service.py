@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from homeport.access.sealing import SealBroken
 from homeport.database.engine import Database, Reader, Transaction
-from homeport.kernel import limits
 from homeport.kernel.errors import (
     Conflict,
+    DecryptionFailure,
     LimitExceeded,
     PullThroughCacheRuleAlreadyExists,
     PullThroughCacheRuleNotFound,
     SecretNotFound,
     UnableToAccessSecret,
 )
+from homeport.kernel.limits import ECR_QUOTAS, Quotas
 from homeport.kernel.names import AccountId
 from homeport.pullthrough import rules, store
 from homeport.pullthrough.model import CacheRule, Credential, Upstream
@@ -65,7 +65,7 @@ async def credential(secrets: Secrets, now: datetime, account: str, arn: str) ->
         raise UnableToAccessSecret(_NOT_READABLE)
     try:
         return rules.read_credential(secrets.current(found))
-    except (SealBroken, SecretNotFound):
+    except (DecryptionFailure, SecretNotFound):
         raise rules.unreadable() from None
 
 
@@ -80,6 +80,7 @@ async def create(
     upstream_prefix: str | None,
     credential_arn: str | None,
     custom_role_arn: str | None,
+    quotas: Quotas = ECR_QUOTAS,
 ) -> CacheRule:
     """Create a rule.
 
@@ -98,10 +99,9 @@ async def create(
                 f"A pull through cache rule with repository prefix '{prefix}' already exists in the registry with "
                 f"id '{account}'"
             )
-        if await store.count(tx, account) >= limits.PULL_THROUGH_RULES:
-            raise LimitExceeded(
-                f"A registry can have at most {limits.PULL_THROUGH_RULES} pull through cache rules"
-            )
+        most = quotas.pull_through_rules
+        if await store.count(tx, account) >= most:
+            raise LimitExceeded(f"A registry can have at most {most} pull through cache rules")
         await store.add(tx, rule)
         return rule
 

@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from homeport.kernel import limits
 from homeport.kernel.errors import InvalidParameter
+from homeport.kernel.limits import ECR_QUOTAS, Quotas
 from homeport.replication.model import Destination, Rule
 
 _MEMBER = "replicationConfiguration"
 
 
-def check(rules: Sequence[Rule], home: Destination) -> None:
+def check(rules: Sequence[Rule], home: Destination, quotas: Quotas = ECR_QUOTAS) -> None:
     """Return when a registry at `home` can have these rules. Errors: InvalidParameter."""
+    if len(rules) > quotas.replication_rules:
+        raise InvalidParameter(
+            _MEMBER, f"Replication configuration cannot have more than {quotas.replication_rules} rules"
+        )
+    if any(len(rule.prefixes or ()) > quotas.replication_filters for rule in rules):
+        raise InvalidParameter(
+            _MEMBER,
+            f"A replication rule cannot have more than {quotas.replication_filters} repository filters",
+        )
     wanted = destinations(rules)
     if home in wanted:
         raise InvalidParameter(_MEMBER, "Replication destination cannot be the same as the source registry")
-    if len(wanted) > limits.REPLICATION_DESTINATIONS:
+    if len(wanted) > quotas.replication_destinations:
         raise InvalidParameter(
             _MEMBER,
-            f"Replication configuration cannot have more than {limits.REPLICATION_DESTINATIONS} "
+            f"Replication configuration cannot have more than {quotas.replication_destinations} "
             "unique destinations across all rules",
         )
 

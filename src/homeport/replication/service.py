@@ -19,6 +19,7 @@ from homeport.kernel.errors import (
     ReplicationBackfillInvalidStatus,
     ReplicationBackfillNotFound,
 )
+from homeport.kernel.limits import ECR_QUOTAS, Quotas
 from homeport.registry import store as documents
 from homeport.replication import rules, store
 from homeport.replication.model import NOT_AVAILABLE, Backfill, BackfillStatus, Destination, Rule
@@ -33,9 +34,11 @@ async def configuration(db: Reader, account: str) -> tuple[Rule, ...]:
     return rules.read(text) if text is not None else ()
 
 
-async def configure(db: Database, now: datetime, home: Destination, wanted: Sequence[Rule]) -> None:
+async def configure(
+    db: Database, now: datetime, home: Destination, wanted: Sequence[Rule], quotas: Quotas = ECR_QUOTAS
+) -> None:
     """Replace the rules of the registry `home`; an empty list ends replication. Errors: InvalidParameter."""
-    rules.check(wanted, home)
+    rules.check(wanted, home, quotas)
 
     async def work(tx: Transaction) -> None:
         await documents.put_document(tx, home.account, _KIND, rules.text_of(wanted), now)

@@ -26,6 +26,7 @@ from homeport.kernel.errors import (
     RepositoryNotFound,
     UploadNotFound,
 )
+from homeport.kernel.limits import ECR_QUOTAS, Quotas
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Repository
 from homeport.uploads import placement, store
@@ -86,9 +87,9 @@ class Place:
     principal: str
 
 
-def layer_bytes(repository: Repository) -> int:
+def layer_bytes(repository: Repository, quotas: Quotas) -> int:
     """Return the largest layer that the repository takes, in bytes."""
-    return limits.PUBLIC_LAYER_BYTES if repository.public else limits.LAYER_BYTES
+    return quotas.public_layer_bytes if repository.public else quotas.layer_bytes
 
 
 async def start(db: Database, now: datetime, place: Place) -> Upload:
@@ -212,7 +213,13 @@ def layer_exists(place: Place, digest: Digest) -> LayerAlreadyExists:
 
 
 async def finish_parts(
-    db: Database, uploads: Uploads, now: datetime, place: Place, upload: Upload, digest: Digest
+    db: Database,
+    uploads: Uploads,
+    now: datetime,
+    place: Place,
+    upload: Upload,
+    digest: Digest,
+    quotas: Quotas = ECR_QUOTAS,
 ) -> Blob:
     """`finish` as CompleteLayerUpload wants it.
 
@@ -222,7 +229,7 @@ async def finish_parts(
         raise EmptyUpload(f"The upload with id '{upload.id}' does not contain any layer parts")
     if upload.small_parts == 2:
         raise LayerPartTooSmall(
-            f"Layer parts except the last one must have at least {limits.LAYER_PART_MIN_BYTES} bytes"
+            f"Layer parts except the last one must have at least {quotas.layer_part_min_bytes} bytes"
         )
     known = await store.find_blob(db, place.repository.id, digest)
     if known is not None and not known.archived:

@@ -101,10 +101,10 @@ async def upload_layer_part(call: Call) -> Answer:
     if upload.parts >= most:
         raise LimitExceeded(f"An upload can have at most {most} layer parts")
     try:
-        most = uploads.layer_bytes(repository)
+        most = uploads.layer_bytes(repository, quotas)
         async with call.region.uploads.receive(call.region.db, upload, most) as received:
             await call.region.threads.run(lambda: received.write([part]))
-            small = len(part) < limits.LAYER_PART_MIN_BYTES
+            small = len(part) < quotas.layer_part_min_bytes
             await uploads.advance(call.region.db, call.now, received, small_part=small)
     except RangeInvalid:
         raise _not_next(repository, upload) from None
@@ -144,7 +144,9 @@ async def complete_layer_upload(call: Call) -> Answer:
             raise uploads.layer_exists(place, digest) from None
         raise
     try:
-        await uploads.finish_parts(call.region.db, call.region.uploads, call.now, place, upload, digest)
+        await uploads.finish_parts(
+            call.region.db, call.region.uploads, call.now, place, upload, digest, call.region.quotas
+        )
     except DigestInvalid as error:
         raise InvalidLayer(error.message) from error
     except RangeInvalid:

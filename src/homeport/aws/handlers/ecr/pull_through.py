@@ -45,6 +45,7 @@ async def create_pull_through_cache_rule(call: Call) -> Answer:
         rules.check_prefixes(prefix, params.get("upstreamRepositoryPrefix")),
         params.get("credentialArn"),
         params.get("customRoleArn") or None,
+        call.region.quotas,
     )
     return {**_shown(made), "upstreamRegistry": made.upstream.value}
 

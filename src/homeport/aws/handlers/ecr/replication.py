@@ -52,7 +52,8 @@ async def put_replication_configuration(call: Call) -> Answer:
     """PutReplicationConfiguration: replaces the whole."""
     call.require_registry()
     wanted = [_read_rule(rule) for rule in call.params["replicationConfiguration"]["rules"]]
-    await replication.configure(call.region.db, call.now, Destination(call.region.name, call.account), wanted)
+    home = Destination(call.region.name, call.account)
+    await replication.configure(call.region.db, call.now, home, wanted, call.region.quotas)
     return {"replicationConfiguration": _shown(wanted)}
 
 

@@ -41,7 +41,8 @@ async def put_signing_configuration(call: Call) -> Answer:
         filters = rule.get("repositoryFilters")
         patterns = tuple(each["filter"] for each in filters) if filters is not None else None
         wanted.append(SigningRule(rule["signingProfileArn"], patterns))
-    await registries.put_signing(call.region.db, call.now, call.account, call.region.name, wanted)
+    region = call.region
+    await registries.put_signing(region.db, call.now, call.account, region.name, wanted, region.quotas)
     return {"signingConfiguration": _shown(wanted)}
 
 
