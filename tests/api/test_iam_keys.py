@@ -125,8 +125,8 @@ def test_a_key_cannot_be_made_to_expire(iam: Any, user: str) -> None:
 
     code, message = refused(iam.update_access_key, UserName=user, AccessKeyId=key, Status="Expired")
 
-    assert code == "ValidationError"
-    assert "[Active, Inactive]" in message
+    assert code == "InvalidInput"
+    assert message == "The status Expired cannot be set; it must be Active or Inactive."
 
 
 def test_a_key_of_another_account_is_out_of_reach(

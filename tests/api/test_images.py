@@ -51,6 +51,17 @@ def test_a_put_image_answers_the_image_it_stored(ecr: Any, account: str, reposit
     }
 
 
+def test_a_manifest_of_few_characters_and_too_many_bytes_is_bad_input(ecr: Any, repository: str) -> None:
+    document = {**random_image().manifest.json(), "annotations": {"padding": "é" * (2 * 1024 * 1024)}}
+
+    code, message = refused(
+        ecr.put_image, repositoryName=repository, imageManifest=json.dumps(document, ensure_ascii=False)
+    )
+
+    assert code == "InvalidParameterException"
+    assert "length less than or equal to 4194304" in message
+
+
 def test_a_second_tag_joins_the_first_and_does_not_renew_the_push(ecr: Any, repository: str) -> None:
     image = random_image()
     put(ecr, repository, image, "v1")

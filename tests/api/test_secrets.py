@@ -135,7 +135,7 @@ def test_one_of_many_that_create_the_same_secret_wins(secrets: Any, name: str) -
         ({"Name": "with space"}, "ValidationException"),
         ({"Name": "x" * 513}, "InvalidParameterException"),
         ({"SecretString": "a", "SecretBinary": b"b"}, "InvalidParameterException"),
-        ({"KmsKeyId": "alias/mine"}, "InvalidParameterException"),
+        ({"KmsKeyId": "alias/mine"}, "EncryptionFailure"),
         ({"AddReplicaRegions": [{"Region": "eu-south-2"}]}, "InvalidParameterException"),
         ({"Tags": [{"Key": "aws:x", "Value": "y"}]}, "InvalidParameterException"),
         ({"Tags": [{"Key": "x", "Value": "y"}, {"Key": "x", "Value": "z"}]}, "InvalidParameterException"),
@@ -369,9 +369,15 @@ def shop(homeport: Homeport) -> Any:
     return client
 
 
-@pytest.mark.parametrize("wrong", [{"NextToken": "made-up"}, {"SortBy": "last-accessed-date"}])
-def test_a_list_that_cannot_be_made_is_refused(secrets: Any, wrong: dict[str, str]) -> None:
-    assert refused(secrets.list_secrets, **wrong)[0] == "InvalidParameterException"
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"NextToken": "made-up"}, "InvalidNextTokenException"),
+        ({"SortBy": "last-accessed-date"}, "InvalidParameterException"),
+    ],
+)
+def test_a_list_that_cannot_be_made_is_refused(secrets: Any, wrong: dict[str, str], code: str) -> None:
+    assert refused(secrets.list_secrets, **wrong)[0] == code
 
 
 # --- Deletion ---

@@ -63,6 +63,16 @@ def test_a_malformed_tag_is_refused_and_nothing_is_set(ecr: Any, arn: str, tag: 
     assert ecr.list_tags_for_resource(resourceArn=arn)["tags"] == []
 
 
+@pytest.mark.parametrize("key", ["aws:made-up", "a{b", "", "x" * 129])
+def test_a_key_that_no_tag_can_have_cannot_be_removed(ecr: Any, arn: str, key: str) -> None:
+    ecr.tag_resource(resourceArn=arn, tags=tag_list(team="cart"))
+
+    code, _ = refused(ecr.untag_resource, resourceArn=arn, tagKeys=["team", key])
+
+    assert code == "InvalidTagParameterException"
+    assert ecr.list_tags_for_resource(resourceArn=arn)["tags"] == tag_list(team="cart")
+
+
 def test_a_key_twice_in_one_request_is_refused(ecr: Any, arn: str) -> None:
     code, _ = refused(ecr.tag_resource, resourceArn=arn, tags=[*tag_list(a="1"), *tag_list(a="2")])
 

@@ -27,6 +27,7 @@ _NUMBERS = {"integer", "long", "double", "float"}
 # ECR tests repository names in its own code instead of by the model: the text lacks "Member", quotes the
 # pattern, and calls the parameter 'repositoryName' also for an item of a list.
 _OWN_WORDING = {"RepositoryName": "repositoryName"}
+_BAD_INPUT = {"InvalidParameterException", "InvalidTagParameterException", "TooManyTagsException"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,12 @@ def validation_error_kind(operation: OperationModel) -> str:
         return "ValidationException"
     query = operation.service_model.metadata["protocol"] == "query"
     return "ValidationError" if query else "InvalidParameterException"
+
+
+def listed_kind(operation: OperationModel, kind: str) -> str:
+    """The name under which this operation answers the error `kind`: bad input has names that only some of them list."""
+    modelled = {shape.name for shape in operation.error_shapes}
+    return validation_error_kind(operation) if kind in _BAD_INPUT and kind not in modelled else kind
 
 
 def _violations(shape: Shape, value: Any, path: str) -> Iterator[Violation]:

@@ -11,7 +11,13 @@ from typing import Final
 from homeport.access.sealing import SealBroken, Sealer
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.kernel import limits
-from homeport.kernel.errors import InvalidSecretState, LimitExceeded, SecretExists, SecretNotFound
+from homeport.kernel.errors import (
+    DecryptionFailure,
+    InvalidSecretState,
+    LimitExceeded,
+    SecretExists,
+    SecretNotFound,
+)
 from homeport.kernel.names import AccountId
 from homeport.secrets import rules, store
 from homeport.secrets.model import CURRENT, SecretRecord, Value, Version
@@ -24,6 +30,12 @@ _ALREADY = "You can't perform this operation on the secret because it was alread
 def not_found() -> SecretNotFound:
     """Return the error for a secret that does not exist."""
     return SecretNotFound("Secrets Manager can't find the specified secret.")
+
+
+def must_be_in_use(record: SecretRecord) -> None:
+    """Return when the secret is not scheduled for deletion. Errors: InvalidSecretState."""
+    if record.delete_after is not None:
+        raise InvalidSecretState(_MARKED)
 
 
 def no_value(which: str) -> SecretNotFound:
@@ -57,11 +69,16 @@ class Secrets:
         return await store.every(self._db, account, now)
 
     def reveal(self, record: SecretRecord, version: Version) -> bytes:
-        """Return the value of that version of the secret. Errors: SealBroken under another master key."""
-        return self._sealer.open(_PURPOSE, version.sealed, record.arn.encode())
+        """Return the value of that version of the secret. Errors: DecryptionFailure under another master key."""
+        try:
+            return self._sealer.open(_PURPOSE, version.sealed, record.arn.encode())
+        except SealBroken:
+            raise DecryptionFailure(
+                "The value cannot be opened with the master key of this registry"
+            ) from None
 
     def current(self, record: SecretRecord) -> bytes:
-        """Return the current value. Errors: SecretNotFound when none was put yet, SealBroken."""
+        """Return the current value. Errors: SecretNotFound when none was put yet, DecryptionFailure."""
         version = record.staged(CURRENT)
         if version is None:
             raise no_value(f"staging label: {CURRENT}")
@@ -209,8 +226,7 @@ class Secrets:
     ) -> SecretRecord:
         async def work(tx: Transaction) -> SecretRecord:
             seen = await self._get(tx, record.account, record.arn, now)
-            if seen.delete_after is not None:
-                raise InvalidSecretState(_MARKED)
+            must_be_in_use(seen)
             await change(tx, seen)
             return await self._get(tx, record.account, record.arn, now)
 
@@ -237,11 +253,8 @@ class Secrets:
         await store.set_stages(tx, record, rules.attach(record.stages, version_id, stages), now)
 
     def _has(self, record: SecretRecord, version_id: str, value: Value) -> bool:
-        """Whether the secret has `value` as its version of that id."""
+        """Whether the secret has `value` as its version of that id. Errors: DecryptionFailure."""
         version = record.version(version_id)
         if version is None or version.binary is not value.binary:
             return False
-        try:
-            return hmac.compare_digest(self.reveal(record, version), value.data)
-        except SealBroken:
-            return False
+        return hmac.compare_digest(self.reveal(record, version), value.data)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from homeport.aws.patterns import matcher
 from homeport.aws.protocol import error_json, load_services
-from homeport.aws.validation import enum_order, validate, validation_error_kind
+from homeport.aws.validation import enum_order, listed_kind, validate, validation_error_kind
 from homeport.kernel.errors import InvalidParameter
 
 NAME_EXPRESSION = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
@@ -199,6 +199,20 @@ def test_bad_input_is_answered_with_an_exception_that_the_client_knows(
     service: str, name: str, kind: str
 ) -> None:
     assert validation_error_kind(load_services()[service].operations[name]) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "answered"),
+    [
+        ("TagResource", "TooManyTagsException", "TooManyTagsException"),
+        ("CreateRepositoryCreationTemplate", "TooManyTagsException", "InvalidParameterException"),
+        ("UpdateRepositoryCreationTemplate", "InvalidTagParameterException", "InvalidParameterException"),
+        ("DeleteSigningConfiguration", "InvalidParameterException", "ValidationException"),
+        ("DescribeRegistry", "ThrottlingException", "ThrottlingException"),
+    ],
+)
+def test_bad_input_has_a_name_that_the_operation_lists(name: str, kind: str, answered: str) -> None:
+    assert listed_kind(load_services()["ecr"].operations[name], kind) == answered
 
 
 @pytest.mark.parametrize(

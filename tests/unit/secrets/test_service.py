@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from homeport.access.sealing import SealBroken, Sealer
+from homeport.access.sealing import Sealer
 from homeport.database.tables import secret, secret_version
-from homeport.kernel.errors import SecretNotFound
+from homeport.kernel.errors import DecryptionFailure, SecretNotFound
 from homeport.secrets import rules
 from homeport.secrets.model import SecretRecord, Value
 from homeport.secrets.service import Secrets
@@ -79,7 +79,7 @@ def test_a_value_opens_only_with_the_key_that_sealed_it_and_in_its_own_secret(
     foreign = Secrets(registry.db, Sealer(_key("another")), REGION)
 
     assert secrets.current(one) == b"hunter2"
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailure):
         foreign.current(one)
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailure):
         secrets.reveal(other, one.versions[0])

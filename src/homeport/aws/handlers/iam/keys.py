@@ -10,7 +10,7 @@ from homeport.aws.handlers.iam.access import entity, user_or_caller
 from homeport.iam import entities, keys, keys_store
 from homeport.iam.entities import Kind
 from homeport.iam.model import Key
-from homeport.kernel.errors import ValidationError
+from homeport.kernel.errors import InvalidEntityInput, ValidationError
 
 _STATUS = {True: "Active", False: "Inactive"}
 
@@ -50,6 +50,8 @@ async def update_access_key(call: Call) -> Answer:
     """UpdateAccessKey: on or off, from the next request on."""
     found = await user_or_caller(call)
     status = call.params["Status"]
+    if status == "Expired":  # a status that the model knows and nobody can set
+        raise InvalidEntityInput("The status Expired cannot be set; it must be Active or Inactive.")
     if status not in _STATUS.values():
         raise ValidationError(
             f"1 validation error detected: Value '{status}' at 'status' failed to satisfy constraint: "

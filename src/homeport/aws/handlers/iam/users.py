@@ -11,7 +11,10 @@ from homeport.aws.handlers.iam.answers import require_entity, shown_boundary, sh
 from homeport.iam import entities, tags, users, users_store
 from homeport.iam.entities import Kind
 from homeport.iam.model import User
-from homeport.kernel.errors import NoSuchEntity
+from homeport.kernel.errors import NoSuchEntity, ServiceNotSupported
+
+# IAM API Reference, CreateServiceSpecificCredential: what has credentials of its own there.
+_WITH_CREDENTIALS = ("codecommit.amazonaws.com", "cassandra.amazonaws.com", "bedrock.amazonaws.com")
 
 
 def shown_user(user: User) -> dict[str, Any]:
@@ -127,11 +130,14 @@ async def list_ssh_public_keys(call: Call) -> Answer:
 
 
 async def list_service_specific_credentials(call: Call) -> Answer:
-    """ListServiceSpecificCredentials: none."""
+    """ListServiceSpecificCredentials: none. Errors: ServiceNotSupported for a service that never has any."""
     if call.params.get("AllUsers"):
         call.require_on("*")
     else:
         await user_or_caller(call)
+    named = call.params.get("ServiceName")
+    if named is not None and named not in _WITH_CREDENTIALS:
+        raise ServiceNotSupported(f"No such service {named} is supported for Service Specific Credentials")
     return {"ServiceSpecificCredentials": [], "IsTruncated": False}
 
 
