@@ -440,7 +440,7 @@ pinned_tag = Table(
     Column("pinned_by", Text, nullable=False),
 )
 
-# Images that were deleted and can still be brought back.
+# Images that were deleted and can still be brought back, each once: while an image is there it has no row here.
 deleted_image = Table(
     "deleted_image",
     metadata,
@@ -448,6 +448,7 @@ deleted_image = Table(
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
     Column("digest", Text, nullable=False),
     Column("media_type", Text, nullable=False),
+    Column("subject", Text),
     Column("size", BigInteger, nullable=False),
     Column("tags", Text, nullable=False),  # JSON list
     Column("pushed_at", BigInteger, nullable=False),
@@ -456,12 +457,14 @@ deleted_image = Table(
     Column("deleted_by", Text, nullable=False),
     Column("keep_until", BigInteger, nullable=False),
     Column("manifest", LargeBinary, nullable=False),  # last, so that the rest is read without it
-    Index("deleted_image_by_digest", "repository_id", "digest"),
+    Index("deleted_image_by_age", "repository_id", "id"),
+    Index("deleted_image_by_digest", "repository_id", "digest", unique=True),
+    Index("deleted_image_by_subject", "repository_id", "subject", "digest"),
     Index("deleted_image_by_time", "keep_until"),
     sqlite_autoincrement=True,
 )
 
-# The bytes that a deleted image needs to be brought back.
+# The bytes that a deleted image needs to be brought back. Whatever collects bytes must keep these like `image_blob`'s.
 deleted_image_blob = Table(
     "deleted_image_blob",
     metadata,

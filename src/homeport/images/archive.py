@@ -36,8 +36,7 @@ async def update(
         if image is None:
             raise ImageNotFound("Requested image not found")
         if target is StorageClass.ARCHIVE:
-            await _may_archive(tx, repository, image)
-            await _archive(tx, repository, image, now)
+            await archive_one(tx, now, repository, image)
             return Status.ARCHIVED
         await _may_restore(tx, repository, image)
         for each in await _family(tx, repository, image, {Status.ARCHIVED}, with_children=True):
@@ -46,6 +45,15 @@ async def update(
         return Status.ACTIVATING
 
     return await db.write(work)
+
+
+async def archive_one(tx: Transaction, now: datetime, repository: Repository, image: Image) -> None:
+    """Move an image with its referrers to the archive, within a unit of work.
+
+    Errors: ImageStorageClassUpdateNotSupported when its state or its kind does not allow that.
+    """
+    await _may_archive(tx, repository, image)
+    await _archive(tx, repository, image, now)
 
 
 async def _may_archive(tx: Transaction, repository: Repository, image: Image) -> None:

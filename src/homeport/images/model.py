@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from homeport.kernel.digests import Digest
@@ -94,6 +94,8 @@ class FailureCode(StrEnum):
     NOT_FOUND = "ImageNotFound"
     MISSING = "MissingDigestAndTag"
     REFERENCED = "ImageReferencedByManifestList"
+    PINNED = "ImageTagPinned"
+    """Extension: a tag of the image is pinned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +113,45 @@ class TagStatus(StrEnum):
     TAGGED = "TAGGED"
     UNTAGGED = "UNTAGGED"
     ANY = "ANY"
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedTag:
+    """Extension: a tag that keeps the image which it names from being deleted, and stays where it is itself."""
+
+    tag: str
+    digest: str | None
+    """Of the image that the tag names now."""
+    pinned_at: datetime
+    pinned_by: str
+    """ARN of who pinned it, or `command line`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Extension: how long an image that is deleted can be restored, and who or what deletes it."""
+
+    until: datetime
+    by: str
+
+    @classmethod
+    def starting(cls, now: datetime, kept: timedelta | None, by: str) -> Retention | None:
+        """Return that of an image which `by` deletes at `now`, None when the registry keeps none."""
+        return cls(now + kept, by) if kept is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedImage:
+    """Extension: an image that was deleted and can be restored until `recoverable_until`. Sizes in bytes."""
+
+    id: int
+    digest: Digest
+    media_type: str
+    size: int
+    tags: tuple[str, ...]
+    """Those that it had."""
+    pushed_at: datetime
+    pulled_at: datetime | None
+    deleted_at: datetime
+    deleted_by: str
+    recoverable_until: datetime

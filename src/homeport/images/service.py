@@ -5,12 +5,12 @@ Callers have authorised already. Orders: architecture.md section 4, "Push of a m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from homeport.database.engine import Database, Reader, Transaction
-from homeport.images import archive, rules, store
+from homeport.images import archive, pins_store, recycle_store, rules, store
 from homeport.images.headroom import Headroom
 from homeport.images.model import (
     Failure,
@@ -18,17 +18,20 @@ from homeport.images.model import (
     Image,
     ImageId,
     Manifest,
+    Retention,
     Status,
     StoredManifest,
 )
 from homeport.kernel.digests import Digest, digest_of
 from homeport.kernel.errors import (
     DigestInvalid,
+    HomeportError,
     ImageAlreadyExists,
     ImageDigestDoesNotMatch,
     ImageNotFound,
     ImageReferencedByManifestList,
     ImageTagAlreadyExists,
+    ImageTagPinned,
     InvalidInput,
     LayersNotFound,
     LimitExceeded,
@@ -41,6 +44,12 @@ from homeport.kernel.names import Tag
 from homeport.repositories import rules as repository_rules
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Repository
+
+_SHOWN = 20  # of a long list, in a message
+_REFUSALS: Mapping[FailureCode, type[HomeportError]] = {
+    FailureCode.REFERENCED: ImageReferencedByManifestList,
+    FailureCode.PINNED: ImageTagPinned,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +92,18 @@ async def put(
         image = await store.by_digest(tx, now_here.id, digest)
         changed = image is None
         if image is None:
-            size = await _check_references(tx, now_here, manifest)
+            size = await check_references(tx, now_here, manifest)
             await room.require(tx, now_here)
             image = await store.add(tx, now_here.id, digest, manifest, push.body, size, now)
             await archive.warm_up(tx, image.id, now)
+            await recycle_store.forget(tx, now_here.id, digest)
         elif image.status is not Status.ACTIVE:
             await archive.restore_at_once(tx, now_here, image, now)
             changed = True
         if push.tag is not None:
-            changed = await _tag(tx, now_here, push.tag, image, now, room.quotas.tags_per_image) or changed
+            changed = (
+                await give_tag(tx, now_here, push.tag, image, now, room.quotas.tags_per_image) or changed
+            )
         return Pushed(image, changed)
 
     try:
@@ -114,8 +126,11 @@ async def put_new(
     return pushed.image
 
 
-async def _check_references(tx: Transaction, repository: Repository, manifest: Manifest) -> int:
-    """Return the image's size in bytes once everything it refers to is proven present in this repository."""
+async def check_references(tx: Transaction, repository: Repository, manifest: Manifest) -> int:
+    """Return the image's size in bytes once everything it refers to is proven present in this repository.
+
+    Errors: LayersNotFound, ReferencedImagesNotFound, ManifestInvalid for a size that is not that of the bytes.
+    """
     sizes: dict[str, int] = {}
     missing: list[str] = []
     for item in manifest.blobs:
@@ -150,17 +165,20 @@ async def _check_references(tx: Transaction, repository: Repository, manifest: M
 
 
 def _required(kind: str, digests: Sequence[str], repository: Repository) -> str:
-    shown = ", ".join(digests[:20])
+    shown = ", ".join(digests[:_SHOWN])
     return (
         f"{kind} with digests '[{shown}]' required for pushing image into repository with name "
         f"'{repository.name}' in the registry with id '{repository.account}' do not exist"
     )
 
 
-async def _tag(
+async def give_tag(
     tx: Transaction, repository: Repository, tag: Tag, image: Image, now: datetime, most: int
 ) -> bool:
-    """Let `tag` name `image`; return whether that changed anything."""
+    """Let `tag` name `image`, which has at most `most`; return whether that changed anything.
+
+    Errors: ImageTagAlreadyExists, LimitExceeded.
+    """
     named = await store.by_tag(tx, repository.id, tag)
     if named is not None and named.id == image.id:
         return False
@@ -239,46 +257,98 @@ async def describe(db: Reader, repository: Repository, wanted: Sequence[ImageId]
 
 
 async def delete(
-    db: Database, now: datetime, repository: Repository, wanted: Sequence[ImageId]
+    db: Database,
+    now: datetime,
+    repository: Repository,
+    wanted: Sequence[ImageId],
+    keep: Retention | None = None,
 ) -> tuple[list[ImageId], list[Failure]]:
     """Remove images by digest or tag; return every (digest, tag) that went, and what could not go.
 
-    Removing the last tag of an image removes the image, as ECR does. ECR User Guide, delete_image.
+    Removing the last tag of an image removes the image, as ECR does. With `keep` images can be restored, tags that were
+    not the last cannot. ECR User Guide, delete_image.
     """
 
     async def work(tx: Transaction) -> tuple[list[ImageId], list[Failure]]:
         gone: list[ImageId] = []
         failures: list[Failure] = []
-        released: set[str] = set()
         for item in wanted:
             image = await resolve(tx, repository, item)
             if isinstance(image, Failure):
                 failures.append(image)
                 continue
             tags = await store.tags_of(tx, image.id)
-            if item.tag is not None and len(tags) > 1:
+            only_tag = item.tag is not None and len(tags) > 1
+            failure = await _hindrance(tx, repository, image, item.tag if only_tag else None)
+            if failure is not None:
+                failures.append(replace(failure, image=item))
+            elif only_tag and item.tag is not None:
                 await store.remove_tag(tx, repository.id, item.tag)
                 gone.append(ImageId(image.digest, item.tag))
-                continue
-            parents = await store.parents(tx, repository.id, image.digest)
-            if parents:
-                reason = f"Requested image referenced by manifest list: [{', '.join(parents)}]"
-                failures.append(Failure(item, FailureCode.REFERENCED, reason))
-                continue
-            released.update(await archive.standard_blobs(tx, image.id))
-            await store.remove(tx, image.id)
-            gone.extend([ImageId(image.digest, tag) for tag in tags] or [ImageId(image.digest)])
-        await archive.release(tx, released, now)
+            else:
+                await _remove(tx, now, repository, image, tags, keep)
+                gone.extend([ImageId(image.digest, tag) for tag in tags] or [ImageId(image.digest)])
         return gone, failures
 
     return await db.write(work)
 
 
-async def delete_one(db: Database, now: datetime, repository: Repository, reference: Digest | Tag) -> None:
-    """Remove one image or tag. Errors: ImageNotFound, ImageReferencedByManifestList."""
+async def remove_image(
+    tx: Transaction, now: datetime, repository: Repository, image: Image, keep: Retention | None
+) -> Failure | None:
+    """Remove an image with all its tags, within a unit of work; return why it cannot go, None once it went.
+
+    With `keep` it can be restored for as long as that says.
+    """
+    failure = await _hindrance(tx, repository, image, None)
+    if failure is None:
+        await _remove(tx, now, repository, image, await store.tags_of(tx, image.id), keep)
+    return failure
+
+
+async def _hindrance(
+    tx: Transaction, repository: Repository, image: Image, only_tag: str | None
+) -> Failure | None:
+    """Return why an image, or only one tag of it, cannot be removed; None when it can."""
+    pinned = await pins_store.of_image(tx, image.id)
+    if only_tag is not None:
+        pinned = [only_tag] if only_tag in pinned else []
+    if pinned:
+        reason = f"Requested image protected by pinned tags: [{', '.join(pinned[:_SHOWN])}]; unpin them first"
+        return Failure(ImageId(image.digest), FailureCode.PINNED, reason)
+    if only_tag is not None:
+        return None
+    parents = await store.parents(tx, repository.id, image.digest)
+    if parents:
+        reason = f"Requested image referenced by manifest list: [{', '.join(parents)}]"
+        return Failure(ImageId(image.digest), FailureCode.REFERENCED, reason)
+    return None
+
+
+async def _remove(
+    tx: Transaction,
+    now: datetime,
+    repository: Repository,
+    image: Image,
+    tags: list[str],
+    keep: Retention | None,
+) -> None:
+    released = await archive.standard_blobs(tx, image.id)
+    if keep is not None:
+        await recycle_store.keep(tx, repository.id, image, tags, now, keep)
+    await store.remove(tx, image.id)
+    await archive.release(tx, released, now)
+
+
+async def delete_one(
+    db: Database,
+    now: datetime,
+    repository: Repository,
+    reference: Digest | Tag,
+    keep: Retention | None = None,
+) -> None:
+    """`delete` of one image or tag. Errors: ImageNotFound, ImageReferencedByManifestList, ImageTagPinned."""
     wanted = ImageId(digest=reference) if isinstance(reference, Digest) else ImageId(tag=reference)
-    _, failures = await delete(db, now, repository, [wanted])
+    _, failures = await delete(db, now, repository, [wanted], keep)
     for failure in failures:
-        if failure.code is FailureCode.REFERENCED:
-            raise ImageReferencedByManifestList(failure.reason)
-        raise ImageNotFound(failure.reason)
+        raise _REFUSALS.get(failure.code, ImageNotFound)(failure.reason)

@@ -8,21 +8,24 @@ The tree below is the whole vocabulary. A front never invents an error: it trans
     │                           ManifestInvalid TooLarge RangeInvalid UnsupportedEncoding InvalidTagParameter
     │                           TooManyTags Kms UnsupportedUpstreamRegistry MalformedPolicyDocument PackedPolicyTooLarge
     │                           InvalidIdentityToken IdpRejectedClaim ExpiredWebIdentityToken InvalidEntityInput
+    │                           InvalidNextToken ServiceNotSupported
     ├── NotFound                RepositoryNotFound RepositoryPolicyNotFound ImageNotFound LayersNotFound
     │                           BlobUnknown UploadNotFound RegistryNotFound RouteNotFound
     │                           LifecyclePolicyNotFound LifecyclePolicyPreviewNotFound RegistryPolicyNotFound
+    │                           DefaultLifecyclePolicyNotFound LifecycleRunNotFound
     │                           TemplateNotFound PullThroughCacheRuleNotFound ExclusionNotFound ScanNotFound
     │                           SigningConfigurationNotFound ReplicationBackfillNotFound
     │                           RepositoryCatalogDataNotFound SecretNotFound NoSuchEntity
     ├── Conflict                RepositoryAlreadyExists RepositoryNotEmpty ImageAlreadyExists
-    │                           ImageTagAlreadyExists ImageDigestDoesNotMatch LayerAlreadyExists
+    │                           ImageTagAlreadyExists ImageTagPinned ImageDigestDoesNotMatch LayerAlreadyExists
     │                           ReferencedImagesNotFound ImageReferencedByManifestList
     │                           InvalidLayer InvalidLayerPart LayerPartTooSmall EmptyUpload LayerInaccessible
-    │                           LifecyclePolicyPreviewInProgress TemplateAlreadyExists
+    │                           LifecyclePolicyPreviewInProgress LifecycleRunInProgress TemplateAlreadyExists
     │                           PullThroughCacheRuleAlreadyExists ExclusionAlreadyExists ImageArchived
     │                           ImageStorageClassUpdateNotSupported UnsupportedImageType
     │                           ReplicationBackfillInProgress ReplicationBackfillInvalidStatus
     │                           UnableToAccessSecret UnableToDecryptSecretValue SecretExists InvalidSecretState
+    │                           DecryptionFailure
     │                           EntityAlreadyExists DeleteConflict
     ├── LimitExceeded
     ├── Throttled
@@ -117,6 +120,14 @@ class InvalidEntityInput(InvalidInput):
     """A value that IAM refuses although it has the right form (iam InvalidInput)."""
 
 
+class InvalidNextToken(InvalidInput):
+    """A token for a next page that was not given for this list (secretsmanager InvalidNextTokenException)."""
+
+
+class ServiceNotSupported(InvalidInput):
+    """A service that has no credentials of its own (iam NotSupportedService)."""
+
+
 class PackedPolicyTooLarge(InvalidInput):
     """Session policies and tags that together exceed what STS packs into a session."""
 
@@ -200,6 +211,20 @@ class LifecyclePolicyPreviewNotFound(NotFound):
         )
 
 
+class DefaultLifecyclePolicyNotFound(NotFound):
+    """No lifecycle policy is inherited from that prefix."""
+
+    def __init__(self, prefix: str, registry_id: str) -> None:
+        super().__init__(
+            f"There is no default lifecycle policy for the prefix '{prefix}' "
+            f"in the registry with id '{registry_id}'"
+        )
+
+
+class LifecycleRunNotFound(NotFound):
+    """The repository had no such run of its lifecycle policy, or not lately (no error of ECR)."""
+
+
 class RegistryPolicyNotFound(NotFound):
     """The registry has no policy."""
 
@@ -257,12 +282,13 @@ class RepositoryAlreadyExists(Conflict):
 
 
 class RepositoryNotEmpty(Conflict):
-    """Deleting a repository that holds images needs `force`."""
+    """Deleting a repository that holds images needs `force`, and no pinned tag."""
 
-    def __init__(self, name: str, registry_id: str) -> None:
+    def __init__(self, name: str, registry_id: str, pinned: str = "") -> None:
+        why = f"pinned tags, which must be unpinned first: [{pinned}]" if pinned else "images"
         super().__init__(
             f"The repository with name '{name}' in registry with id '{registry_id}' "
-            "cannot be deleted because it still contains images"
+            f"cannot be deleted because it still contains {why}"
         )
 
 
@@ -278,6 +304,10 @@ class ImageTagAlreadyExists(Conflict):
             f"The image tag '{tag}' already exists in the '{repository}' repository "
             "and cannot be overwritten because the tag is immutable."
         )
+
+
+class ImageTagPinned(Conflict):
+    """A pinned tag protects itself and its image from being deleted (no error of ECR)."""
 
 
 class ImageDigestDoesNotMatch(Conflict):
@@ -331,6 +361,10 @@ class LifecyclePolicyPreviewInProgress(Conflict):
     """A preview of the repository is still running."""
 
 
+class LifecycleRunInProgress(Conflict):
+    """A run of the repository's lifecycle policy is still under way (no error of ECR)."""
+
+
 class TemplateAlreadyExists(Conflict):
     """A repository creation template with that prefix exists."""
 
@@ -377,6 +411,10 @@ class SecretExists(Conflict):
 
 class InvalidSecretState(Conflict):
     """The secret is scheduled for deletion, or was never given a value."""
+
+
+class DecryptionFailure(Conflict):
+    """A secret's value that was sealed with another master key (secretsmanager DecryptionFailure)."""
 
 
 class EntityAlreadyExists(Conflict):

@@ -35,6 +35,7 @@ FAULTS: dict[type[errors.HomeportError], tuple[int, str]] = {
     errors.RepositoryNotEmpty: (409, "UNSUPPORTED"),
     errors.ImageAlreadyExists: (409, "UNSUPPORTED"),
     errors.ImageTagAlreadyExists: (400, "TAG_INVALID"),
+    errors.ImageTagPinned: (403, "DENIED"),
     errors.ImageDigestDoesNotMatch: (400, "DIGEST_INVALID"),
     errors.LayerAlreadyExists: (409, "UNSUPPORTED"),
     errors.ReferencedImagesNotFound: (400, "MANIFEST_BLOB_UNKNOWN"),

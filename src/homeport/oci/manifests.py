@@ -9,7 +9,7 @@ from typing import Any
 
 from homeport.images import service as images
 from homeport.images import store as image_store
-from homeport.images.model import Image
+from homeport.images.model import Image, Retention
 from homeport.images.service import Push
 from homeport.kernel import limits, media
 from homeport.kernel.digests import Digest
@@ -99,7 +99,10 @@ async def put(visit: Visit, route: Route) -> Answer:
 async def delete(visit: Visit, route: Route) -> Answer:
     """DELETE of a tag or of an image by digest."""
     repository = await visit.repository("DeleteManifest", route.repository)
-    await images.delete_one(visit.region.db, visit.now, repository, _reference(route.reference))
+    region = visit.region
+    kept = await registries.image_recovery(region.db, repository.account)
+    keep = Retention.starting(region.lifecycle_clock.now(), kept, visit.principal.caller.arn)
+    await images.delete_one(region.db, visit.now, repository, _reference(route.reference), keep)
     return Answer(status=202)
 
 

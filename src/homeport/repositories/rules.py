@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from homeport.kernel import limits
 from homeport.kernel.errors import InvalidParameter, InvalidTagParameter, TooManyTags
@@ -73,13 +73,8 @@ def check_tags(present: Mapping[str, str], added: Mapping[str, str]) -> dict[str
 
     Errors: InvalidTagParameter for a malformed key or value, TooManyTags past 50.
     """
-    for key, value in added.items():
-        if not 1 <= len(key) <= limits.RESOURCE_TAG_KEY_CHARS or not _TAG_TEXT.fullmatch(key):
-            raise InvalidTagParameter(
-                "Tag keys have 1 to 128 letters, digits, spaces or any of _ . : / = + - @"
-            )
-        if key.lower().startswith("aws:"):
-            raise InvalidTagParameter("Tag keys that start with 'aws:' are reserved")
+    check_tag_keys(added)
+    for value in added.values():
         if len(value) > limits.RESOURCE_TAG_VALUE_CHARS or not _TAG_TEXT.fullmatch(value):
             raise InvalidTagParameter(
                 "Tag values have at most 256 letters, digits, spaces or any of _ . : / = + - @"
@@ -88,3 +83,14 @@ def check_tags(present: Mapping[str, str], added: Mapping[str, str]) -> dict[str
     if len(together) > limits.RESOURCE_TAGS:
         raise TooManyTags(f"A repository can have at most {limits.RESOURCE_TAGS} tags")
     return together
+
+
+def check_tag_keys(keys: Iterable[str]) -> None:
+    """Return when a repository's tags may be called so. Errors: InvalidTagParameter."""
+    for key in keys:
+        if not 1 <= len(key) <= limits.RESOURCE_TAG_KEY_CHARS or not _TAG_TEXT.fullmatch(key):
+            raise InvalidTagParameter(
+                "Tag keys have 1 to 128 letters, digits, spaces or any of _ . : / = + - @"
+            )
+        if key.lower().startswith("aws:"):
+            raise InvalidTagParameter("Tag keys that start with 'aws:' are reserved")

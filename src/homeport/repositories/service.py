@@ -18,6 +18,8 @@ from homeport.kernel.names import AccountId, RepositoryName
 from homeport.repositories import rules, store
 from homeport.repositories.model import Repository, Settings, TagMutability
 
+_SHOWN = 20  # pinned tags in a message
+
 
 async def find(db: Reader, account: str, name: str, *, public: bool = False) -> Repository | None:
     """Return the repository, or None: for callers that must authorise before they may say which."""
@@ -91,12 +93,18 @@ async def _require_room(tx: Reader, account: str, most: int, *, public: bool = F
 
 
 async def delete(db: Database, account: str, name: str, *, force: bool, public: bool = False) -> Repository:
-    """Delete a repository, with its images when `force`. Errors: RepositoryNotFound, RepositoryNotEmpty."""
+    """Delete a repository, when `force` with its images and those that were deleted and could be restored.
+
+    Errors: RepositoryNotFound, RepositoryNotEmpty also when `force` while tags are pinned.
+    """
 
     async def work(tx: Transaction) -> Repository:
         found = await get(tx, account, name, public=public)
         if not force and await store.holds_images(tx, found.id):
             raise RepositoryNotEmpty(name, account)
+        pinned = await store.pinned_tags(tx, found.id, _SHOWN)
+        if pinned:
+            raise RepositoryNotEmpty(name, account, ", ".join(pinned))
         await store.remove(tx, found.id)
         return found
 
@@ -181,7 +189,8 @@ async def tag(
 
 
 async def untag(db: Database, account: str, name: str, keys: Sequence[str], *, public: bool = False) -> None:
-    """Remove resource tags; keys that are not there are ignored. Errors: RepositoryNotFound."""
+    """Remove resource tags; keys that are not there are ignored. Errors: RepositoryNotFound, InvalidTagParameter."""
+    rules.check_tag_keys(keys)
 
     async def work(tx: Transaction) -> None:
         found = await get(tx, account, name, public=public)

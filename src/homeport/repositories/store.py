@@ -9,7 +9,7 @@ from functools import lru_cache
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from homeport.database.engine import Reader, Row, Statement, Transaction
-from homeport.database.tables import image, repository, repository_tag, upload
+from homeport.database.tables import image, pinned_tag, repository, repository_tag, upload
 from homeport.kernel.clock import from_micros, to_micros
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.repositories.model import Repository, Settings, TagMutability
@@ -29,6 +29,12 @@ _columns = select(
 )
 _registry = (repository.c.account_id == bindparam("account"), repository.c.public == bindparam("public"))
 _by_name = Statement(_columns.where(*_registry, repository.c.name == bindparam("name")))
+_by_id = Statement(_columns.where(repository.c.id == bindparam("id")))
+_private = Statement(
+    _columns.where(repository.c.public == 0, repository.c.id > bindparam("after"))
+    .order_by(repository.c.id)
+    .limit(bindparam("count"))
+)
 _page = Statement(
     _columns.where(*_registry, repository.c.name > bindparam("after"))
     .order_by(repository.c.name)
@@ -63,6 +69,12 @@ _delete_uploads = Statement(
     update(upload).where(upload.c.repository_id == bindparam("id_")).values(touched_at=0)
 )
 _any_image = Statement(select(image.c.id).where(image.c.repository_id == bindparam("id")).limit(1))
+_pinned = Statement(
+    select(pinned_tag.c.name)
+    .where(pinned_tag.c.repository_id == bindparam("id"))
+    .order_by(pinned_tag.c.name)
+    .limit(bindparam("count"))
+)
 _count = Statement(
     select(func.count()).select_from(
         select(repository.c.id).where(*_registry).limit(bindparam("most")).subquery()
@@ -108,6 +120,17 @@ async def find(db: Reader, account: str, name: str, *, public: bool = False) -> 
     """Return the repository of that name, or None."""
     row = await db.first(_by_name, account=account, public=int(public), name=name)
     return _value(row) if row else None
+
+
+async def by_id(db: Reader, repository_id: int) -> Repository | None:
+    """Return the repository with that id, or None."""
+    row = await db.first(_by_id, id=repository_id)
+    return _value(row) if row else None
+
+
+async def private(db: Reader, after: int, count: int) -> list[Repository]:
+    """Return up to `count` private repositories of all registries with ids above `after`, in order of id."""
+    return [_value(row) for row in await db.all(_private, after=after, count=count)]
 
 
 async def page(db: Reader, account: str, after: str, count: int, *, public: bool = False) -> list[Repository]:
@@ -172,6 +195,11 @@ async def count(db: Reader, account: str, most: int, *, public: bool = False) ->
 async def holds_images(db: Reader, repository_id: int) -> bool:
     """Whether the repository has any image."""
     return await db.first(_any_image, id=repository_id) is not None
+
+
+async def pinned_tags(db: Reader, repository_id: int, count: int) -> list[str]:
+    """Return up to `count` pinned image tags, in order."""
+    return [row[0] for row in await db.all(_pinned, id=repository_id, count=count)]
 
 
 async def tags(db: Reader, repository_id: int) -> dict[str, str]:

@@ -10,11 +10,11 @@ from homeport.aws.call import Answer, Call
 from homeport.aws.handlers.ecr.passing import repository_for_push
 from homeport.images import service as images
 from homeport.images import store as image_store
-from homeport.images.model import Failure, Image, ImageId, Status, TagStatus
+from homeport.images.model import Failure, Image, ImageId, Retention, Status, TagStatus
 from homeport.images.service import Push
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
-from homeport.kernel.errors import DigestInvalid, InvalidParameter, LimitExceeded
+from homeport.kernel.errors import DigestInvalid, InvalidInput, InvalidParameter, LimitExceeded, TooLarge
 from homeport.kernel.names import Tag
 from homeport.registry import service as registries
 from homeport.repositories.model import Repository
@@ -54,7 +54,10 @@ async def put_image(call: Call) -> Answer:
         tag=Tag(tag) if tag is not None else None,
         digest=wanted,
     )
-    image = await images.put_new(call.region.db, call.now, repository, push, call.region.room)
+    try:
+        image = await images.put_new(call.region.db, call.now, repository, push, call.region.room)
+    except TooLarge as error:  # few enough characters for the model, and too many bytes
+        raise InvalidInput(error.message) from None
     return {
         "image": {
             "registryId": repository.account,
@@ -102,7 +105,10 @@ async def batch_get_image(call: Call) -> Answer:
 async def batch_delete_image(call: Call) -> Answer:
     """BatchDeleteImage: by digest with all tags, or by tag."""
     repository = await call.repository()
-    gone, failures = await images.delete(call.region.db, call.now, repository, _asked(call))
+    region = call.region
+    kept = await registries.image_recovery(region.db, repository.account)
+    keep = Retention.starting(region.lifecycle_clock.now(), kept, call.principal.caller.arn)
+    gone, failures = await images.delete(region.db, call.now, repository, _asked(call), keep)
     return {
         "imageIds": [_shown_id(each) for each in gone],
         "failures": [_shown_failure(each) for each in failures],

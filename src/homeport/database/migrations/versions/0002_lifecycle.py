@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("tags", sa.Text(), nullable=False),
         sa.Column("pushed_at", sa.BigInteger(), nullable=False),
@@ -101,7 +102,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )
-    op.create_index("deleted_image_by_digest", "deleted_image", ["repository_id", "digest"], unique=False)
+    op.create_index("deleted_image_by_age", "deleted_image", ["repository_id", "id"], unique=False)
+    op.create_index("deleted_image_by_digest", "deleted_image", ["repository_id", "digest"], unique=True)
+    op.create_index(
+        "deleted_image_by_subject", "deleted_image", ["repository_id", "subject", "digest"], unique=False
+    )
     op.create_index("deleted_image_by_time", "deleted_image", ["keep_until"], unique=False)
     op.create_table(
         "deleted_image_blob",
