@@ -21,9 +21,14 @@ ACTION = "sts:AssumeRoleWithWebIdentity"
 
 
 @contextmanager
-def trusting(issuer: Issuer) -> Iterator[Homeport]:
-    """A server that may connect to loopback and trusts the issuer's certificate; it must end without a defect."""
-    environment = {
+def trusting(issuer: Issuer, **settings: str) -> Iterator[Homeport]:
+    """A server that may connect to loopback and trusts the issuer's certificate; it must end without a defect.
+
+    Args:
+        issuer: whom it trusts.
+        settings: further environment variables of it.
+    """
+    environment = settings | {
         "HOMEPORT_OUTBOUND_ALLOW": "127.0.0.0/8",
         "HOMEPORT_OUTBOUND_CA_FILE": str(issuer.certificate),
     }

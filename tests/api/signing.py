@@ -24,6 +24,7 @@ TARGETS = {
     "ecr": "AmazonEC2ContainerRegistry_V20150921",
     "ecr-public": "SpencerFrontendService",
     "secretsmanager": "secretsmanager",
+    "homeport": "Homeport_V20261101",
 }
 JSON = "application/x-amz-json-1.1"
 FORM = "application/x-www-form-urlencoded"

@@ -14,6 +14,8 @@ DEFAULTS = {
     "BASIC_SCAN_TYPE_VERSION": "AWS_NATIVE",
     "REGISTRY_POLICY_SCOPE": "V2",
     "BLOB_MOUNTING": "DISABLED",
+    "LIFECYCLE_EXTENSIONS": "DISABLED",
+    "IMAGE_RECOVERY": "DISABLED",
 }
 
 
@@ -32,6 +34,12 @@ def test_a_setting_that_nobody_has_set_has_its_default(own: Any, name: str, valu
         ("REGISTRY_POLICY_SCOPE", "V2"),
         ("BLOB_MOUNTING", "ENABLED"),
         ("BLOB_MOUNTING", "DISABLED"),
+        ("LIFECYCLE_EXTENSIONS", "ENABLED"),
+        ("LIFECYCLE_EXTENSIONS", "DISABLED"),
+        ("IMAGE_RECOVERY", "ENABLED"),
+        ("IMAGE_RECOVERY", "DISABLED"),
+        ("IMAGE_RECOVERY", "1"),
+        ("IMAGE_RECOVERY", "365"),
     ],
 )
 def test_a_setting_keeps_the_value_that_it_was_given(own: Any, name: str, value: str) -> None:
@@ -53,7 +61,10 @@ def test_an_unknown_setting_is_refused(own: Any) -> None:
     code, message = refused(own.get_account_setting, name="COLOUR")
 
     assert code == "InvalidParameterException"
-    assert message.startswith("Invalid parameter at 'name' failed to satisfy constraint: ")
+    assert message == (
+        "Invalid parameter at 'name' failed to satisfy constraint: 'Member must satisfy enum value set: "
+        "[BASIC_SCAN_TYPE_VERSION, REGISTRY_POLICY_SCOPE, BLOB_MOUNTING]'"
+    ), "what ECR does not have is no business of its clients"
     assert refused(own.put_account_setting, name="COLOUR", value="ENABLED") == (code, message)
 
 
@@ -64,6 +75,13 @@ def test_an_unknown_setting_is_refused(own: Any) -> None:
         ("REGISTRY_POLICY_SCOPE", "V3"),
         ("BLOB_MOUNTING", "enabled"),
         ("BLOB_MOUNTING", ""),
+        ("LIFECYCLE_EXTENSIONS", "7"),
+        ("IMAGE_RECOVERY", "0"),
+        ("IMAGE_RECOVERY", "366"),
+        ("IMAGE_RECOVERY", "07"),
+        ("IMAGE_RECOVERY", "-1"),
+        ("IMAGE_RECOVERY", "1.5"),
+        ("IMAGE_RECOVERY", "\u0667"),
     ],
 )
 def test_a_value_that_the_setting_cannot_have_is_refused(own: Any, name: str, value: str) -> None:

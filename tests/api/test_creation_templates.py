@@ -180,15 +180,15 @@ def test_what_does_not_exist_cannot_be_changed_or_deleted(ecr: Any, account: str
         ({"customRoleArn": "a role"}, "InvalidParameterException", "customRoleArn"),
         ({"appliedFor": []}, "InvalidParameterException", "appliedFor"),
         ({"appliedFor": ["PUSH"]}, "InvalidParameterException", "enum value set"),
-        ({"resourceTags": [{"Key": "aws:a", "Value": "b"}]}, "InvalidTagParameterException", "reserved"),
+        ({"resourceTags": [{"Key": "aws:a", "Value": "b"}]}, "InvalidParameterException", "reserved"),
         (
             {"resourceTags": [{"Key": "a", "Value": "b"}, {"Key": "a", "Value": "c"}]},
-            "InvalidTagParameterException",
+            "InvalidParameterException",
             "twice",
         ),
         (
             {"resourceTags": [{"Key": f"k{number}", "Value": ""} for number in range(51)]},
-            "TooManyTagsException",
+            "InvalidParameterException",
             "50",
         ),
         ({"prefix": "Not/Legal"}, "InvalidParameterException", "prefix"),

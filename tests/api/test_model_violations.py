@@ -33,10 +33,12 @@ from botocore.model import (
 from homeport.access.operations import OPERATIONS
 from homeport.aws.handlers import HANDLERS
 from tests.api.signing import FORM, JSON, Signer, form_fields
+from tests.harness.server import MODELS as OWN_MODELS
 from tests.harness.server import Homeport
 
-SERVICES = ("ecr", "ecr-public", "secretsmanager", "iam", "sts")
-MODELS = {name: ServiceModel(Loader().load_service_model(name, "service-2"), name) for name in SERVICES}
+SERVICES = ("ecr", "ecr-public", "secretsmanager", "iam", "sts", "homeport")
+_LOADER = Loader(extra_search_paths=[str(OWN_MODELS)])
+MODELS = {name: ServiceModel(_LOADER.load_service_model(name, "service-2"), name) for name in SERVICES}
 ROWS = [
     (front, name)
     for front, name in OPERATIONS
@@ -218,7 +220,7 @@ class Wire:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Homeport]:
     """A server that must not change."""
-    with Homeport() as one:
+    with Homeport(environment={"HOMEPORT_LIFECYCLE_INTERVAL": "0"}) as one:  # nothing happens by itself
         one.client().create_repository(repositoryName="team/app")
         yield one
         one.terminate()

@@ -44,6 +44,7 @@ EXAMPLES = {
     "RepositoryName": ["shop", "a/b", "a_b.c-d/e"],
     "PullThroughCacheRuleRepositoryPrefix": ["ROOT", "hub/", "a-b"],
     "Prefix": ["ROOT", "hub/", "a"],
+    "LifecycleRunId": ["1", "42"],
     "RegistryAliasName": ["ab", "shop.cart"],
     "arnType": ["arn:aws:iam::111122223333:role/pull"],
     "accessKeyIdType": ["AKIA" + "A" * 16],

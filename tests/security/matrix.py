@@ -20,12 +20,14 @@ from tests.api.issued import expired_session, password
 from tests.api.signing import Signer, call, form_fields, query_call
 from tests.harness.images import OCI_MANIFEST, random_image, sha256
 from tests.harness.oci import OciClient, Response
+from tests.harness.server import MODELS as OWN_MODELS
 from tests.harness.server import Credentials
 from tests.harness.server import Homeport as Server
 
+_LOADER = Loader(extra_search_paths=[str(OWN_MODELS)])
 MODELS = {
-    name: ServiceModel(Loader().load_service_model(name, "service-2"), name)
-    for name in ("ecr", "ecr-public", "sts", "iam", "secretsmanager")
+    name: ServiceModel(_LOADER.load_service_model(name, "service-2"), name)
+    for name in ("ecr", "ecr-public", "sts", "iam", "secretsmanager", "homeport")
 }
 QUERY = {name for name, model in MODELS.items() if model.metadata["protocol"] == "query"}
 
@@ -123,7 +125,8 @@ def needed(front: str, name: str) -> tuple[str, ...]:
         return ()
     if front == "oci":
         return ROUTES[name][2]
-    return _NEEDED.get((front, name), (f"{front}:{name}",))
+    prefix = "ecr" if front == "homeport" else front  # docs/how-to/lifecycle.md
+    return _NEEDED.get((front, name), (f"{prefix}:{name}",))
 
 
 def names_a_registry(front: str, name: str) -> bool:
@@ -311,7 +314,8 @@ def _values(world: World, front: str, name: str, real: bool | None) -> dict[str,
         "policyText": "this is no policy",
         "lifecyclePolicyText": "{" + " " * 120 + "}",
         "ecrRepositoryPrefix": "upstream",
-        "prefix": "upstream",
+        "prefix": "upstream" if real is not False else "never/there",
+        "runId": "1",
         "principalArn": world.iam("role/scanner"),
         "region": "eu-central-1",
         "tags": [],

@@ -55,7 +55,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """One server for the whole matrix; nothing that a case does changes what another one finds."""
-    with Server() as server:
+    with Server(environment={"HOMEPORT_LIFECYCLE_INTERVAL": "0"}) as server:  # nothing happens by itself
         yield build(server, timedelta(hours=13))
 
 
@@ -258,7 +258,7 @@ def test_a_blob_is_not_mounted_from_a_repository_that_the_caller_may_not_read(wo
 # --- Nothing is left out ---
 
 
-@pytest.mark.parametrize("service", ["ecr", "ecr-public"])
+@pytest.mark.parametrize("service", ["ecr", "ecr-public", "homeport"])
 def test_every_modelled_operation_has_a_row(service: str) -> None:
     rows_of_it = {name for front, name in OPERATIONS if front == service}
 

@@ -105,6 +105,22 @@ _PUBLIC_ON_REGISTRY: dict[Audit, tuple[str, ...]] = {
     _WRITE: ("PutRegistryCatalogData",),
 }
 
+# What ECR does not have: our own service model. Its actions are of the prefix `ecr:`, so that a policy which gives a
+# registry away with `ecr:*` gives all of it away.
+_OWN_ON_REPOSITORY: dict[Audit, tuple[str, ...]] = {
+    _READ: (
+        "DescribeLifecycleRun", "ExplainLifecyclePolicy", "GetEffectiveLifecyclePolicy",
+        "GetLifecyclePolicyPreviewSavings",
+    ),
+    _LIST: ("ListDeletedImages", "ListLifecycleRuns", "ListPinnedImageTags"),
+    _WRITE: ("PinImageTag", "RestoreDeletedImage", "StartLifecycleRun", "UnpinImageTag"),
+}  # fmt: skip
+
+_OWN_ON_REGISTRY: dict[Audit, tuple[str, ...]] = {
+    _LIST: ("ListDefaultLifecyclePolicies",),
+    _WRITE: ("DeleteDefaultLifecyclePolicy", "PutDefaultLifecyclePolicy"),
+}
+
 # What people need to manage a self-hosted account with the AWS CLI and Terraform. Service Authorization Reference for
 # IAM, STS and Secrets Manager.
 _IAM: dict[Audit, tuple[str, ...]] = {
@@ -152,6 +168,7 @@ _SECRETS: dict[Audit, tuple[str, ...]] = {
 }  # fmt: skip
 
 # A rule that refers to another action: the repository's own ListImageReferrers is allowed by BatchGetImage.
+_PREFIXES = {"homeport": "ecr"}
 _ALLOWED_BY = {("ecr", "ListImageReferrers"): "ecr:BatchGetImage"}
 _ALSO = {
     ("ecr", "CreateRepository"): ("ecr:TagResource",),
@@ -206,7 +223,7 @@ def _rows() -> list[Operation]:
         Operation(
             front,
             name,
-            _ALLOWED_BY.get((front, name), f"{front}:{name}"),
+            _ALLOWED_BY.get((front, name), f"{_PREFIXES.get(front, front)}:{name}"),
             on,
             audit,
             _ALSO.get((front, name), ()),
@@ -216,6 +233,8 @@ def _rows() -> list[Operation]:
             ("ecr", On.REGISTRY, _ECR_ON_REGISTRY),
             ("ecr-public", On.REPOSITORY, _PUBLIC_ON_REPOSITORY),
             ("ecr-public", On.REGISTRY, _PUBLIC_ON_REGISTRY),
+            ("homeport", On.REPOSITORY, _OWN_ON_REPOSITORY),
+            ("homeport", On.REGISTRY, _OWN_ON_REGISTRY),
         )
         for audit, names in named.items()
         for name in names

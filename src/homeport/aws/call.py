@@ -52,7 +52,7 @@ class Call:
     ) -> Call:
         """Return the call together with the policy of its registry."""
         policy: RegistryPolicy | None = None
-        if operation.front == "ecr":
+        if operation.action.startswith("ecr:"):
             account = params.get("registryId") or signed.principal.caller.account
             policy = await registries.policy_in_force(region.db, account)
         return cls(region, exchange, signed, operation, params, now, policy)

@@ -6,6 +6,8 @@ proves that every class of kernel/errors.py has a row.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from homeport.kernel import errors
 
 FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
@@ -19,6 +21,8 @@ FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
     errors.UnsupportedUpstreamRegistry: ("UnsupportedUpstreamRegistryException", 400),
     errors.MalformedPolicyDocument: ("MalformedPolicyDocument", 400),
     errors.InvalidEntityInput: ("InvalidInput", 400),
+    errors.InvalidNextToken: ("InvalidNextTokenException", 400),
+    errors.ServiceNotSupported: ("NotSupportedService", 404),
     errors.PackedPolicyTooLarge: ("PackedPolicyTooLarge", 400),
     errors.InvalidIdentityToken: ("InvalidIdentityToken", 400),
     errors.IdpRejectedClaim: ("IDPRejectedClaim", 403),
@@ -33,6 +37,8 @@ FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
     errors.RegistryNotFound: ("RegistryNotFoundException", 400),
     errors.LifecyclePolicyNotFound: ("LifecyclePolicyNotFoundException", 400),
     errors.LifecyclePolicyPreviewNotFound: ("LifecyclePolicyPreviewNotFoundException", 400),
+    errors.LifecycleRunNotFound: ("LifecycleRunNotFoundException", 400),
+    errors.DefaultLifecyclePolicyNotFound: ("DefaultLifecyclePolicyNotFoundException", 400),
     errors.RegistryPolicyNotFound: ("RegistryPolicyNotFoundException", 400),
     errors.TemplateNotFound: ("TemplateNotFoundException", 400),
     errors.PullThroughCacheRuleNotFound: ("PullThroughCacheRuleNotFoundException", 400),
@@ -57,6 +63,7 @@ FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
     errors.EmptyUpload: ("EmptyUploadException", 400),
     errors.LayerInaccessible: ("LayerInaccessibleException", 400),
     errors.LifecyclePolicyPreviewInProgress: ("LifecyclePolicyPreviewInProgressException", 400),
+    errors.LifecycleRunInProgress: ("LifecycleRunInProgressException", 400),
     errors.TemplateAlreadyExists: ("TemplateAlreadyExistsException", 400),
     errors.PullThroughCacheRuleAlreadyExists: ("PullThroughCacheRuleAlreadyExistsException", 400),
     errors.ExclusionAlreadyExists: ("ExclusionAlreadyExistsException", 400),
@@ -69,6 +76,7 @@ FAULTS: dict[type[errors.HomeportError], tuple[str, int]] = {
     errors.UnableToDecryptSecretValue: ("UnableToDecryptSecretValueException", 400),
     errors.SecretExists: ("ResourceExistsException", 400),
     errors.InvalidSecretState: ("InvalidRequestException", 400),
+    errors.DecryptionFailure: ("DecryptionFailure", 400),
     errors.EntityAlreadyExists: ("EntityAlreadyExists", 409),
     errors.DeleteConflict: ("DeleteConflict", 409),
     errors.LimitExceeded: ("LimitExceededException", 400),
@@ -107,6 +115,7 @@ _SERVICE_NAMES = {
     "secretsmanager": {
         "SecretNotFoundException": "ResourceNotFoundException",
         "ServerException": "InternalServiceError",
+        "KmsException": "EncryptionFailure",
     }
 }
 
@@ -119,9 +128,15 @@ def fault_of(error: errors.HomeportError, service: str = "ecr") -> tuple[str, in
     return _SERVICE_NAMES.get(service, {}).get(name, name), status
 
 
-def query_fault_of(error: errors.HomeportError) -> tuple[str, int]:
-    """`fault_of` in the words of the query protocol, which STS speaks."""
+def query_fault_of(error: errors.HomeportError, listed: Collection[str] = ()) -> tuple[str, int]:
+    """`fault_of` in the words of the query protocol, which STS and IAM speak.
+
+    `listed` are the codes of the errors that the operation's model lists: most operations of IAM have a name of their
+    own for our trouble.
+    """
     kind, status = fault_of(error)
+    if isinstance(error, errors.Unavailable) and kind == "ServerException" and "ServiceFailure" in listed:
+        return "ServiceFailure", status
     if isinstance(error, errors.ExpiredWebIdentityToken):
         return kind, status  # of the model, unlike the common error of expired credentials
     return _QUERY_NAMES.get(kind, (kind, status))

@@ -16,6 +16,8 @@ def named_images(params: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the condition keys of each image that `params` names; one empty mapping when it names none."""
     stated = params.get("imageIds")
     named = stated if isinstance(stated, list) and stated else [params.get("imageId") or params]
+    if params.get("imageTags"):  # RestoreDeletedImage
+        named = [{**params, "imageTag": tag} for tag in params["imageTags"]]
     found = [{key: each[member] for member, key in _KEYS.items() if member in each} for each in named]
     subject = params.get("subjectId")  # ListImageReferrers
     if isinstance(subject, Mapping) and "imageDigest" in subject:

@@ -14,9 +14,10 @@ from typing import Any
 from aiohttp import web
 from botocore.model import OperationModel
 
+from homeport.access import attempts
 from homeport.access.authenticate import caller_name
 from homeport.access.operations import OPERATIONS
-from homeport.access.sigv4 import SigningRequest
+from homeport.access.sigv4_claim import SigningRequest
 from homeport.aws import faults, query, query_writer, validation
 from homeport.aws.call import Call
 from homeport.aws.handlers import HANDLERS
@@ -45,11 +46,13 @@ _LARGE = {(service, name) for service in ("ecr", "ecr-public") for name in ("Upl
 _UNSIGNED = {("sts", "AssumeRoleWithWebIdentity")}  # the token in the request says who asks
 _SMALL_BODY_BYTES = 1024 * 1024
 _LARGE_AT_ONCE = 4  # bodies of up to 29 MiB held at one time; more callers wait their turn
+# Hold all images of a repository while they answer: one at a time.
+_WHOLE_REPOSITORY = {("homeport", "ExplainLifecyclePolicy")}
 _OFF_LOOP_BYTES = 256 * 1024  # larger bodies are parsed in a thread
 
 
 class AwsFront:
-    """ECR, ECR Public, STS, IAM and Secrets Manager of one region."""
+    """ECR, ECR Public, STS, IAM, Secrets Manager and our own service, of one region."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
@@ -61,6 +64,7 @@ class AwsFront:
         }
         self._query_services = [services["sts"], services["iam"]]
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._whole_repository = asyncio.Semaphore(1)
 
     async def handle(self, exchange: Exchange) -> web.StreamResponse:
         """Answer one API call; expected failures become error answers, defects pass through."""
@@ -84,7 +88,10 @@ class AwsFront:
             exchange.operation = name
             large = (service.name, name) in _LARGE
             signing = _signing_request(exchange)
-            await self._region.authenticator.recognise(signing)
+            try:
+                await self._region.authenticator.recognise(signing)
+            except attempts.FAILURES as error:
+                raise self._failed(exchange, signing, error) from None
             if large:
                 async with self._large:
                     body = await exchange.small_body(limits.API_BODY_BYTES)
@@ -97,8 +104,8 @@ class AwsFront:
             return self._answer(exchange, 400, error_json("SerializationException", error.message))
         except HomeportError as error:
             kind, status = faults.fault_of(error, model.service_model.service_name if model else "ecr")
-            if kind == "InvalidParameterException" and model is not None:
-                kind = validation.validation_error_kind(model)
+            if model is not None:
+                kind = validation.listed_kind(model, kind)
             if isinstance(error, UnsupportedOperation) and model is not None:
                 kind = _unsupported_kind(model)
             extra = error.details if isinstance(error, InvalidLayerPart) else {}
@@ -113,9 +120,12 @@ class AwsFront:
         body: bytes,
     ) -> Mapping[str, Any]:
         digest = hashlib.sha256(body).hexdigest()
-        signed = await self._region.authenticator.signed(
-            signing, (service.signing_name,), digest, worldwide=service.name == "ecr-public"
-        )
+        try:
+            signed = await self._region.authenticator.signed(
+                signing, (service.signing_name,), digest, worldwide=service.name == "ecr-public"
+            )
+        except attempts.FAILURES as error:
+            raise self._failed(exchange, signing, error) from None
         exchange.principal = caller_name(signed.principal.caller)
         if len(body) > _OFF_LOOP_BYTES:
             params = await self._region.threads.run(lambda: parse_json(model, body))
@@ -129,16 +139,20 @@ class AwsFront:
         if self._region.rates is not None:
             self._region.rates.spend(signed.principal.caller.account, operation.action)
         call = await Call.of(self._region, exchange, signed, operation, params, self._region.clock.now())
+        if (service.name, model.name) in _WHOLE_REPOSITORY:
+            async with self._whole_repository:
+                return await handler(call)
         return await handler(call)
 
     async def _query(self, exchange: Exchange) -> Answer:
-        service = self._query_services[0]
+        service, model = self._query_services[0], None
         try:
             body = await exchange.small_body(_SMALL_BODY_BYTES)
             # A presigned address has its parameters in the query, whichever method it is made for.
             form = body or exchange.raw_query.encode()
             service = query.service_of(self._query_services, form)
             asked = query.parse_query(service, form)
+            model = asked.operation
             operation = OPERATIONS.get((service.name, asked.action))
             if operation is not None:  # never a word of the client's in the log and the metrics
                 exchange.operation = asked.action
@@ -146,9 +160,13 @@ class AwsFront:
             if (service.name, asked.action) in _UNSIGNED:
                 signed = self._region.authenticator.nobody()
             else:
-                signed = await self._region.authenticator.signed(
-                    signing, (service.signing_name,), hashlib.sha256(body).hexdigest(), worldwide=True
-                )
+                digest = hashlib.sha256(body).hexdigest()
+                try:
+                    signed = await self._region.authenticator.signed(
+                        signing, (service.signing_name,), digest, worldwide=True
+                    )
+                except attempts.FAILURES as error:
+                    raise self._failed(exchange, signing, error) from None
             exchange.principal = caller_name(signed.principal.caller)
             if service.name == "iam" and signed.session is not None and signed.session.role is None:
                 # STS, GetSessionToken: without a second factor such credentials call no IAM operation, so a leaked
@@ -173,8 +191,12 @@ class AwsFront:
         except SerializationError as error:
             return _fault(service, exchange, 400, "MalformedInput", error.message)
         except HomeportError as error:
-            code, status = faults.query_fault_of(error)
+            code, status = faults.query_fault_of(error, _listed(model))
             return _fault(service, exchange, status, code, error.message)
+
+    def _failed(self, exchange: Exchange, signing: SigningRequest, error: HomeportError) -> HomeportError:
+        """Count a failed attempt; return what to answer."""
+        return self._region.attempts.failed(error, exchange.request.remote, attempts.key_holder(signing))
 
     @staticmethod
     def _answer(exchange: Exchange, status: int, body: bytes, kind: str | None = None) -> Answer:
@@ -193,6 +215,12 @@ def _fault(service: Service, exchange: Exchange, status: int, code: str, message
         status,
         query_writer.error_xml(code, message, exchange.request_id, sender=status < 500, service=service),
     )
+
+
+def _listed(model: OperationModel | None) -> set[str]:
+    """The codes of the errors that the model of an operation lists."""
+    shapes = model.error_shapes if model is not None else ()
+    return {shape.metadata.get("error", {}).get("code", shape.name) for shape in shapes}
 
 
 def _unsupported_kind(model: OperationModel) -> str:

@@ -16,11 +16,15 @@ class Document(StrEnum):
 
 
 class Setting(StrEnum):
-    """Account settings."""
+    """Account settings: ECR's, and those that switch on what ECR does not have."""
 
     BASIC_SCAN_TYPE_VERSION = "BASIC_SCAN_TYPE_VERSION"
     REGISTRY_POLICY_SCOPE = "REGISTRY_POLICY_SCOPE"
     BLOB_MOUNTING = "BLOB_MOUNTING"
+    LIFECYCLE_EXTENSIONS = "LIFECYCLE_EXTENSIONS"
+    """Extension: lifecycle policies may say more than ECR's (docs/how-to/lifecycle.md)."""
+    IMAGE_RECOVERY = "IMAGE_RECOVERY"
+    """Extension: for how many days a deleted image can be brought back."""
 
 
 class ScanType(StrEnum):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 
 from homeport.access import policies
@@ -27,8 +29,15 @@ _VALUES: Mapping[Setting, tuple[str, ...]] = MappingProxyType(
         Setting.BASIC_SCAN_TYPE_VERSION: ("AWS_NATIVE",),
         Setting.REGISTRY_POLICY_SCOPE: ("V2", "V1"),
         Setting.BLOB_MOUNTING: ("DISABLED", "ENABLED"),
+        Setting.LIFECYCLE_EXTENSIONS: ("DISABLED", "ENABLED"),
+        Setting.IMAGE_RECOVERY: ("DISABLED", "ENABLED"),  # or a number of days
     }
 )
+# The names that a refusal tells are ECR's: to its clients there are no others.
+_ECR_SETTINGS = (Setting.BASIC_SCAN_TYPE_VERSION, Setting.REGISTRY_POLICY_SCOPE, Setting.BLOB_MOUNTING)
+_RECOVERY_DAYS = 7  # what ENABLED means
+_RECOVERY_MOST_DAYS = 365
+_DAYS = re.compile("[1-9][0-9]{0,2}", re.ASCII)
 # botocore, RegistryScanningRule.scanFrequency: MANUAL is what BASIC does anyway, so naming it changes nothing.
 _FREQUENCIES: Mapping[ScanType, frozenset[ScanFrequency]] = MappingProxyType(
     {
@@ -44,14 +53,30 @@ def setting_named(name: str) -> Setting:
     try:
         return Setting(name)
     except ValueError:
-        raise InvalidParameter("name", f"Member must satisfy enum value set: {_enum(Setting)}") from None
+        raise InvalidParameter(
+            "name", f"Member must satisfy enum value set: {_enum(_ECR_SETTINGS)}"
+        ) from None
 
 
 def check_value(setting: Setting, value: str) -> str:
     """Return `value` when the setting can have it. Errors: InvalidParameter."""
-    if value not in _VALUES[setting]:
-        raise InvalidParameter("value", f"Member must satisfy enum value set: {_enum(_VALUES[setting])}")
-    return value
+    if value in _VALUES[setting] or (setting is Setting.IMAGE_RECOVERY and _days(value) is not None):
+        return value
+    constraint = f"Member must satisfy enum value set: {_enum(_VALUES[setting])}"
+    if setting is Setting.IMAGE_RECOVERY:
+        constraint += f" or be a number of days between 1 and {_RECOVERY_MOST_DAYS}"
+    raise InvalidParameter("value", constraint)
+
+
+def _days(value: str) -> int | None:
+    days = int(value) if _DAYS.fullmatch(value) else _RECOVERY_MOST_DAYS + 1
+    return days if days <= _RECOVERY_MOST_DAYS else None
+
+
+def recovery_time(value: str) -> timedelta | None:
+    """Return for how long deleted images are kept under that value of IMAGE_RECOVERY, None when they are not."""
+    days = _RECOVERY_DAYS if value == "ENABLED" else _days(value)
+    return None if days is None else timedelta(days=days)
 
 
 def default_value(setting: Setting) -> str:
@@ -59,7 +84,7 @@ def default_value(setting: Setting) -> str:
     return _VALUES[setting][0]
 
 
-def _enum(values: Sequence[str] | type[Setting]) -> str:
+def _enum(values: Sequence[str]) -> str:
     return f"[{', '.join(values)}]"
 
 
@@ -126,11 +151,15 @@ def _matching(rule: ScanningRule, name: str) -> list[str]:
     return [pattern for pattern in rule.filters if scan_filter_matches(pattern, name)]
 
 
-def check_signing(rules: Sequence[SigningRule], region: str) -> None:
-    """Return when every profile lies in the registry's region. Errors: InvalidParameter.
+def check_signing(rules: Sequence[SigningRule], region: str, most: int) -> None:
+    """Return when there are at most so many rules and every profile lies in the registry's region.
 
-    ECR User Guide, managed-signing.
+    Errors: InvalidParameter. ECR User Guide, managed-signing.
     """
+    if len(rules) > most:
+        raise InvalidParameter(
+            "signingConfiguration", f"Signing configuration cannot have more than {most} rules"
+        )
     for rule in rules:
         if rule.profile_arn.split(":")[3] != region:
             raise InvalidParameter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from homeport.access.authorize import RegistryPolicy
 from homeport.database.engine import Database, Reader, Transaction
@@ -15,6 +15,7 @@ from homeport.kernel.errors import (
     RegistryPolicyNotFound,
     SigningConfigurationNotFound,
 )
+from homeport.kernel.limits import ECR_QUOTAS, Quotas
 from homeport.registry import documents, rules, store
 from homeport.registry.model import Document, Exclusion, ScanningConfiguration, Setting, SigningRule
 
@@ -41,6 +42,16 @@ async def put_setting(db: Database, now: datetime, account: str, name: Setting, 
 async def mounts_blobs(db: Reader, account: str) -> bool:
     """Whether a push may take over a blob from another repository of the registry."""
     return await setting(db, account, Setting.BLOB_MOUNTING) == "ENABLED"
+
+
+async def lifecycle_extensions(db: Reader, account: str) -> bool:
+    """Whether lifecycle policies of the registry may say what those of ECR cannot."""
+    return await setting(db, account, Setting.LIFECYCLE_EXTENSIONS) == "ENABLED"
+
+
+async def image_recovery(db: Reader, account: str) -> timedelta | None:
+    """Return for how long images that are deleted from now on can be brought back, None when they cannot."""
+    return rules.recovery_time(await setting(db, account, Setting.IMAGE_RECOVERY))
 
 
 def _kind(name: Setting) -> str:
@@ -137,10 +148,15 @@ async def signing(db: Reader, account: str) -> tuple[SigningRule, ...]:
 
 
 async def put_signing(
-    db: Database, now: datetime, account: str, region: str, asked: Sequence[SigningRule]
+    db: Database,
+    now: datetime,
+    account: str,
+    region: str,
+    asked: Sequence[SigningRule],
+    quotas: Quotas = ECR_QUOTAS,
 ) -> None:
     """Replace the signing rules of a registry in `region`. Errors: InvalidParameter."""
-    rules.check_signing(asked, region)
+    rules.check_signing(asked, region, quotas.signing_rules)
 
     async def work(tx: Transaction) -> None:
         await store.put_document(tx, account, Document.SIGNING, documents.signing_text(asked), now)

@@ -18,12 +18,14 @@ from homeport.kernel.errors import (
     TemplateNotFound,
 )
 from homeport.kernel.names import AccountId, RepositoryName
+from homeport.lifecycle.policies import sorted_text
 from homeport.registry import templates_store as store
 from homeport.registry.templates_model import AppliedFor, Template, Wish
-from homeport.registry.templates_rules import candidates, lacks_role
+from homeport.registry.templates_rules import lacks_role
 from homeport.repositories import rules as repository_rules
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Repository, Settings
+from homeport.repositories.prefixes import candidates
 
 _ECR = limits.Quotas()
 
@@ -147,7 +149,8 @@ async def create_missing(
             return made
         created = await repositories.add(tx, now, account, name, settings, tags, quotas.repositories)
         if wish is not None and (wish.repository_policy or wish.lifecycle_policy):
-            await store.dress(tx, created.id, wish.repository_policy, wish.lifecycle_policy)
+            lifecycle = sorted_text(wish.lifecycle_policy) if wish.lifecycle_policy else None
+            await store.dress(tx, created.id, wish.repository_policy, lifecycle)
         return await repositories.get(tx, account, name)
 
     return await db.write(work)

@@ -11,9 +11,6 @@ from types import MappingProxyType
 from homeport.kernel.names import AccountId
 from homeport.repositories.model import Settings, TagMutability
 
-ROOT = "ROOT"
-"""The prefix of the template, or rule, for everything that has no closer one."""
-
 
 class AppliedFor(StrEnum):
     """Which kinds of implicit creation a template is for (RCTAppliedFor)."""

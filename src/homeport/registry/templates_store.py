@@ -13,8 +13,8 @@ from homeport.database.tables import creation_template, repository
 from homeport.kernel.clock import from_micros, to_micros
 from homeport.kernel.names import AccountId
 from homeport.registry.templates_model import AppliedFor, Template, Wish
-from homeport.registry.templates_rules import spellings
 from homeport.repositories.model import TagMutability
+from homeport.repositories.prefixes import spellings
 
 _t = creation_template.c
 _columns = select(

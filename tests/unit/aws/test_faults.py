@@ -6,7 +6,7 @@ import pytest
 from botocore.loaders import Loader
 
 from homeport.aws.faults import FAULTS, fault_of, query_fault_of
-from homeport.aws.services import SERVICE_NAMES
+from homeport.aws.services import MODELS, SERVICE_NAMES
 from homeport.kernel import errors
 
 # In no model: common to the JSON protocol, so that every SDK knows them.
@@ -28,7 +28,7 @@ COMMON = {
 
 def modelled(service: str) -> set[str]:
     """What the service's clients may read as the type of an error: the code where the model states one."""
-    shapes = Loader().load_service_model(service, "service-2")["shapes"]
+    shapes = Loader(extra_search_paths=[str(MODELS)]).load_service_model(service, "service-2")["shapes"]
     return {
         shape.get("error", {}).get("code", name) for name, shape in shapes.items() if shape.get("exception")
     }
@@ -41,7 +41,7 @@ def test_every_exception_is_one_of_a_model_or_a_common_one() -> None:
 
 
 def test_a_failure_that_the_model_knows_by_name_has_that_name() -> None:
-    for name in modelled("ecr"):
+    for name in modelled("ecr") | modelled("homeport"):
         namesake = getattr(errors, name.removesuffix("Exception"), None)
         if namesake is not None:
             assert next(FAULTS[kind][0] for kind in namesake.__mro__ if kind in FAULTS) == name

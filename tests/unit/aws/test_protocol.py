@@ -64,6 +64,7 @@ def test_the_services_are_those_that_aws_clients_address() -> None:
         "sts": (None, "sts", "query"),
         "iam": (None, "iam", "query"),
         "secretsmanager": ("secretsmanager", "secretsmanager", "json"),
+        "homeport": ("Homeport_V20261101", "homeport", "json"),
     }
     assert {"CreateRepository", "BatchGetImage", "UploadLayerPart"} <= services["ecr"].operations.keys()
 

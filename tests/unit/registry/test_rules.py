@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,15 @@ def test_the_narrow_scope_refuses_what_reaches_further(statement: dict[str, obje
 
 
 # --- Settings ---
+
+
+@pytest.mark.parametrize(
+    ("value", "days"), [("DISABLED", None), ("ENABLED", 7), ("1", 1), ("30", 30), ("365", 365)]
+)
+def test_deleted_images_are_kept_for_as_long_as_the_setting_says(value: str, days: int | None) -> None:
+    kept = rules.recovery_time(rules.check_value(Setting.IMAGE_RECOVERY, value))
+
+    assert kept == (None if days is None else timedelta(days=days))
 
 
 @pytest.mark.parametrize("setting", Setting)

@@ -16,7 +16,8 @@ from homeport.repositories.model import Repository, TagMutability
 from tests.unit.repositories.registry import ACCOUNT, START, Registry
 
 NAME = RepositoryName("team/app")
-LIFECYCLE = json.dumps({"rules": []})
+SELECTION = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 5}
+LIFECYCLE = json.dumps({"rules": [{"rulePriority": 1, "selection": SELECTION, "action": {"type": "expire"}}]})
 
 
 async def anybody(_: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Which creation template is for which repository."""
+"""What may stand in a creation template."""
 
 from __future__ import annotations
 
@@ -6,24 +6,7 @@ import pytest
 
 from homeport.kernel.errors import InvalidParameter
 from homeport.registry.templates_model import AppliedFor, Wish
-from homeport.registry.templates_rules import candidates, check_role, lacks_role, spellings
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a", ["ROOT"]),
-        ("a/b", ["a", "ROOT"]),
-        ("a/b/c", ["a/b", "a", "ROOT"]),
-    ],
-)
-def test_a_repository_is_below_whole_components_of_its_name(name: str, expected: list[str]) -> None:
-    assert candidates(name) == expected
-
-
-@pytest.mark.parametrize("prefix", ["prod/team", "prod/team/"])
-def test_a_slash_at_the_end_is_implied(prefix: str) -> None:
-    assert spellings(prefix) == ("prod/team", "prod/team/")
+from homeport.registry.templates_rules import check_role, lacks_role
 
 
 @pytest.mark.parametrize("arn", [None, "arn:aws:iam::111122223333:role/path/to/name"])

@@ -7,10 +7,12 @@ from types import MappingProxyType
 
 from homeport.aws.call import Handler
 from homeport.aws.handlers import ecr, iam, public, secretsmanager, sts
+from homeport.aws.handlers import homeport as own
 
 _SERVICES = {
     "ecr": ecr.HANDLERS,
     "ecr-public": public.HANDLERS,
+    "homeport": own.HANDLERS,
     "iam": iam.HANDLERS,
     "secretsmanager": secretsmanager.HANDLERS,
     "sts": sts.HANDLERS,

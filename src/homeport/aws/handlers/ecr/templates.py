@@ -11,12 +11,14 @@ from homeport.aws.call import Answer, Call
 from homeport.aws.handlers.ecr.passing import require_other, require_pass_role
 from homeport.kernel import limits
 from homeport.kernel.errors import InvalidParameter, InvalidTagParameter
-from homeport.lifecycle import rules as lifecycle
+from homeport.lifecycle import policies as lifecycle
+from homeport.registry import service as registries
 from homeport.registry import templates
-from homeport.registry.templates_model import ROOT, AppliedFor, Template, Wish
+from homeport.registry.templates_model import AppliedFor, Template, Wish
 from homeport.registry.templates_rules import check_role
 from homeport.repositories import rules
 from homeport.repositories.model import TagMutability
+from homeport.repositories.prefixes import ROOT
 
 
 def _shown(template: Template) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _require(call: Call) -> None:
     require_pass_role(call, call.params.get("customRoleArn"))
 
 
-def _check(call: Call) -> None:
+async def _check(call: Call) -> None:
     """Refuse what no repository could have. Errors: InvalidParameter, and those of lifecycle policies."""
     encryption = call.params.get("encryptionConfiguration") or {}
     if encryption.get("encryptionType", "AES256") != "AES256":
@@ -75,7 +77,9 @@ def _check(call: Call) -> None:
     if call.params.get("repositoryPolicy"):
         policies.parse_repository_policy(call.params["repositoryPolicy"])
     if call.params.get("lifecyclePolicy"):
-        lifecycle.read_policy(call.params["lifecyclePolicy"])
+        extended = await registries.lifecycle_extensions(call.region.db, call.account)
+        most = call.region.quotas.lifecycle_rules
+        lifecycle.read_policy(call.params["lifecyclePolicy"], extended=extended, most_rules=most)
     check_role(call.params.get("customRoleArn") or None, call.account)
 
 
@@ -126,7 +130,7 @@ def _applied_for(asked: list[str]) -> tuple[AppliedFor, ...]:
 async def create_repository_creation_template(call: Call) -> Answer:
     """CreateRepositoryCreationTemplate."""
     _require(call)
-    _check(call)
+    await _check(call)
     wish = _merged(call, Wish(applied_for=()))
     made = await templates.create(call.region.db, call.now, call.account, call.params["prefix"], wish)
     return _answer(made)
@@ -135,7 +139,7 @@ async def create_repository_creation_template(call: Call) -> Answer:
 async def update_repository_creation_template(call: Call) -> Answer:
     """UpdateRepositoryCreationTemplate: members that are left out stay; repositories that exist stay as they are."""
     _require(call)
-    _check(call)
+    await _check(call)
     changed = await templates.change(
         call.region.db, call.now, call.account, call.params["prefix"], lambda wish: _merged(call, wish)
     )

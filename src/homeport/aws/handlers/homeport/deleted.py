@@ -1,0 +1,75 @@
+"""Images that were deleted and can be brought back, through the API (model `homeport`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from homeport.aws.call import Answer, Call
+from homeport.images import recycle
+from homeport.images import store as image_store
+from homeport.images.model import DeletedImage
+from homeport.kernel import limits
+from homeport.kernel.digests import Digest
+from homeport.kernel.errors import DigestInvalid, InvalidParameter
+
+_NEWEST = 2**62  # an id above every real one: the list begins with what was deleted last
+
+
+def _shown(image: DeletedImage) -> dict[str, Any]:
+    return {
+        "imageDigest": image.digest,
+        "imageTags": list(image.tags) or None,
+        "imageManifestMediaType": image.media_type,
+        "imageSizeInBytes": image.size,
+        "imagePushedAt": image.pushed_at,
+        "deletedAt": image.deleted_at,
+        "deletedBy": image.deleted_by,
+        "recoverableUntil": image.recoverable_until,
+    }
+
+
+async def list_deleted_images(call: Call) -> Answer:
+    """ListDeletedImages: by pages, what was deleted last first."""
+    repository = await call.repository()
+    size = call.page_size(limits.PAGE_DEFAULT)
+    position = call.page_position()
+    before = int(position[0]) if position else _NEWEST
+    now = call.region.lifecycle_clock.now()
+    page = await recycle.deleted(call.region.db, now, repository, before, size + 1)
+    more = call.next_token([page[size - 1].id]) if len(page) > size else None
+    return {
+        "registryId": repository.account,
+        "repositoryName": repository.name,
+        "deletedImages": [_shown(each) for each in page[:size]],
+        "nextToken": more,
+    }
+
+
+async def restore_deleted_image(call: Call) -> Answer:
+    """RestoreDeletedImage: with its former tags as far as they are free, or with the tags that are asked for."""
+    repository = await call.repository()
+    region, tags = call.region, call.params.get("imageTags")
+    now = region.lifecycle_clock.now()
+    try:
+        digest = Digest(call.params["imageDigest"])
+    except DigestInvalid:
+        raise InvalidParameter("imageDigest", "Member must be a sha256 or sha512 digest") from None
+    if tags is None:
+        former = await recycle.find(region.db, now, repository, digest)
+        if former is not None:  # a policy about tags counts for those that come back unasked, too
+            repository = await replace(call, params={**call.params, "imageTags": former.tags}).repository()
+    image = await recycle.restore(region.db, now, repository, digest, tags, region.room)
+    return {
+        "image": {
+            "registryId": repository.account,
+            "repositoryName": repository.name,
+            "imageDigest": image.digest,
+            "imageTags": await image_store.tags_of(region.db, image.id) or None,
+            "imageSizeInBytes": image.size,
+            "imagePushedAt": image.pushed_at,
+            "imageManifestMediaType": image.media_type,
+            "artifactMediaType": image.artifact_type,
+            "imageStatus": image.status.value,
+        }
+    }
