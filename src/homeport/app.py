@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from homeport import folder
+from homeport.access.attempts import Attempts, brake_from_text
 from homeport.access.authenticate import Authenticator
 from homeport.access.keysets import KeySets
 from homeport.access.principals import Principals
@@ -20,7 +23,7 @@ from homeport.database.faulty import FaultyDatabase
 from homeport.database.sqlite import SqliteDatabase
 from homeport.images.headroom import Headroom
 from homeport.images.pulls import PullLog
-from homeport.kernel.clock import SystemClock
+from homeport.kernel.clock import LaterClock, SystemClock
 from homeport.kernel.hosts import Hosts
 from homeport.kernel.names import AccountId
 from homeport.kernel.names import Region as RegionName
@@ -60,6 +63,9 @@ def build_region(settings: Settings) -> Region:
         account=account,
         hosts=Hosts(name, account, settings.host_suffixes),
         clock=clock,
+        lifecycle_clock=LaterClock(clock, timedelta(seconds=settings.lifecycle_clock_offset)),
+        lifecycle_interval=timedelta(seconds=settings.lifecycle_interval) or None,
+        storage_price=settings.storage_price,
         db=db,
         blobs=blobs,
         sealer=sealing,
@@ -67,6 +73,7 @@ def build_region(settings: Settings) -> Region:
         role_sessions=Sessions(principals, sessions),
         web_identities=WebIdentities(principals, KeySets(outbound)),
         authenticator=Authenticator(principals, passwords, sessions, clock, name),
+        attempts=Attempts(brake_from_text(settings.authentication_throttling), processes=settings.workers),
         passwords=passwords,
         public_passwords=public_passwords,
         public_authenticator=Authenticator(principals, public_passwords, sessions, clock, name),

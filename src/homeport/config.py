@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from homeport.access.attempts import brake_from_text
 from homeport.access.rates import rates_from_text
 from homeport.blobs import faulty as faulty_blobs
 from homeport.database import faulty as faulty_database
-from homeport.kernel.limits import Quotas
+from homeport.kernel.limits import QUOTA_BOUNDS, Quotas
 from homeport.outbound.addresses import networks
 from homeport.wire.modes import DownloadMode
 
@@ -57,6 +58,9 @@ def _quotas(value: Any) -> Any:
             raise ValueError(f"{name!r} is none of {', '.join(sorted(known))}")
         if isinstance(number, bool) or not str(number).strip().isdecimal():
             raise ValueError(f"{name} must be a whole number, not {number!r}")
+        most = QUOTA_BOUNDS.get(name.strip())
+        if most is not None and int(number) > most:
+            raise ValueError(f"{name} can be at most {most}, which is what the API takes")
     return Quotas(**{name.strip(): int(number) for name, number in value.items()})
 
 
@@ -100,12 +104,38 @@ class Settings(BaseSettings):
     quotas: Annotated[Quotas, NoDecode, BeforeValidator(_quotas)] = Field(
         default_factory=Quotas,
         description="How much a registry takes where not what ECR allows, such as images_per_repository=500; "
-        "comma-separated. Names: kernel/limits.py, Quotas.",
+        f"comma-separated. Names: {', '.join(field.name for field in dataclasses.fields(Quotas))}.",
+    )
+    lifecycle_interval: int = Field(
+        3600,
+        ge=0,
+        le=31_536_000,
+        description="Seconds between two runs of all lifecycle policies; 0 is off: then they act only when told to.",
+    )
+    lifecycle_clock_offset: int = Field(
+        0,
+        ge=0,
+        le=3_153_600_000,
+        description="Seconds by which lifecycle rules and the recovery of deleted images see the clock ahead, to "
+        "rehearse what a policy will do. It does delete what is old enough by then.",
+    )
+    storage_price: float = Field(
+        0.10,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="Dollars for a GB-month of storage, by which the savings of a lifecycle policy are told.",
     )
     throttling: Annotated[str, AfterValidator(_plan(rates_from_text))] = Field(
         "off",
         description="Request rates: off, ecr, ecr-public, and ACTION=RATE or ACTION=RATE/BURST a second; "
         "comma-separated, later ones win.",
+    )
+    authentication_throttling: Annotated[str, AfterValidator(_plan(brake_from_text))] = Field(
+        "20/3",
+        description="How often one address or principal may fail to authenticate before it is told to wait: "
+        "BURST/SECONDS, so many failures at once and then one every so many seconds; or off. Good credentials "
+        "always pass.",
     )
     outbound_allow: Annotated[list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_networks)] = (
         Field(

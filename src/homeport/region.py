@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from homeport.access.attempts import Attempts
 from homeport.access.authenticate import Authenticator
 from homeport.access.principals import Principals
 from homeport.access.rates import Rates
@@ -34,6 +36,12 @@ class Region:
     account: AccountId
     hosts: Hosts
     clock: Clock
+    lifecycle_clock: Clock
+    """By which lifecycle rules and the recovery of images judge; ahead of `clock` only when a setting says so."""
+    lifecycle_interval: timedelta | None
+    """How often lifecycle policies act by themselves; None when they do not."""
+    storage_price: float
+    """Dollars for a GB-month, by which savings are told."""
     db: Database
     blobs: BlobStore
     sealer: Sealer
@@ -41,6 +49,7 @@ class Region:
     role_sessions: Sessions
     web_identities: WebIdentities
     authenticator: Authenticator
+    attempts: Attempts
     passwords: AuthorizationTokens
     public_passwords: AuthorizationTokens
     public_authenticator: Authenticator

@@ -71,7 +71,22 @@ REQUESTS = _Requests()
 REGISTRY.register(REQUESTS)
 ACTIVE = Gauge("homeport_requests_active", "Requests under way.", registry=REGISTRY)
 SWEPT = Counter("homeport_swept_total", "Stale uploads and unreferenced bytes removed.", registry=REGISTRY)
+FAILED_ATTEMPTS = Counter(
+    "homeport_authentication_failures_total",
+    "Failed attempts to prove who is asking: refused, or throttled as one of too many.",
+    ("outcome",),
+    registry=REGISTRY,
+)
 JOBS = Counter("homeport_jobs_total", "Jobs by outcome.", ("kind", "outcome"), registry=REGISTRY)
+LIFECYCLE_RUNS = Counter(
+    "homeport_lifecycle_runs_total", "Runs of lifecycle policies by outcome.", ("outcome",), registry=REGISTRY
+)
+LIFECYCLE_IMAGES = Counter(
+    "homeport_lifecycle_images_total",
+    "Images that lifecycle policies acted on, or left alone because they changed meanwhile.",
+    ("action", "outcome"),
+    registry=REGISTRY,
+)
 JOBS_WAITING = Gauge("homeport_jobs_waiting", "Jobs that are not done yet.", registry=REGISTRY)
 
 

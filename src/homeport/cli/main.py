@@ -6,8 +6,11 @@ import click
 
 from homeport import __version__
 from homeport.cli.account import account
+from homeport.cli.image import image
 from homeport.cli.init import init
 from homeport.cli.key import key
+from homeport.cli.lifecycle import lifecycle
+from homeport.cli.model import model
 from homeport.cli.provider import provider
 from homeport.cli.public import public
 from homeport.cli.serve import serve
@@ -24,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (serve, init, account, user, key, provider, public, session):
+for command in (serve, init, account, user, key, provider, public, image, lifecycle, session, model):
     main.add_command(command)

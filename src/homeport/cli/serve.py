@@ -15,8 +15,8 @@ from homeport.folder import is_initialised
 
 _SHOWN = (
     "host", "port", "region", "account", "host_suffixes", "tls_certificate", "tls_key", "workers", "log_format",
-    "metrics_port", "download_mode", "outbound_allow", "outbound_ca_file", "quotas", "throttling",
-    "drain_seconds",
+    "metrics_port", "download_mode", "outbound_allow", "outbound_ca_file", "quotas", "lifecycle_interval",
+    "lifecycle_clock_offset", "storage_price", "throttling", "authentication_throttling", "drain_seconds",
 )  # fmt: skip
 
 

@@ -14,6 +14,12 @@ class Kind(StrEnum):
     """Bring the bytes of `digests` to the storage class that the images need which refer to them."""
     RESTORE_IMAGE = "restore-image"
     """Bring the bytes of the image `image` back, and then make it active."""
+    PREVIEW_LIFECYCLE = "preview-lifecycle"
+    """Find out what the policy of the stored plan `plan` would do."""
+    RUN_LIFECYCLE = "run-lifecycle"
+    """Find out what the policy of the repository of the stored plan `plan` wants, and do it."""
+    SCHEDULE_LIFECYCLE = "schedule-lifecycle"
+    """Add a run for each repository with a policy that had none since `slot`, in microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,16 @@ _due = Statement(
     .order_by(job.c.run_after, job.c.id)
     .limit(1)
 )
+_due_of = Statement(
+    select(job.c.id, job.c.kind, job.c.subject, job.c.attempts, job.c.fence)
+    .where(
+        job.c.run_after <= bindparam("now"),
+        job.c.kind == bindparam("kind"),
+        job.c.subject == bindparam("subject"),
+    )
+    .order_by(job.c.id)
+    .limit(1)
+)
 _mine = (job.c.id == bindparam("job"), job.c.fence == bindparam("seen"))
 _lease = Statement(
     update(job)
@@ -84,7 +94,20 @@ async def waiting(db: Reader) -> Waiting:
 
 async def lease(tx: Transaction, now: datetime, until: datetime) -> Job | None:
     """Take the job that is due for the longest, for oneself until `until`; None when none is due."""
-    row = await tx.first(_due, now=to_micros(now))
+    return await _leased(tx, await tx.first(_due, now=to_micros(now)), until)
+
+
+async def take(
+    tx: Transaction, kind: Kind, subject: dict[str, Any], now: datetime, until: datetime
+) -> Job | None:
+    """Take the job of that kind and about that, for oneself until `until`; None when it is not there or not due."""
+    text = json.dumps(subject, sort_keys=True)
+    return await _leased(
+        tx, await tx.first(_due_of, kind=kind.value, subject=text, now=to_micros(now)), until
+    )
+
+
+async def _leased(tx: Transaction, row: Row | None, until: datetime) -> Job | None:
     if row is None:
         return None
     found = _value(row)

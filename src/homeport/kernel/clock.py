@@ -28,6 +28,18 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class LaterClock:
+    """Another clock, ahead of it by the same time always (behind, when that is negative)."""
+
+    def __init__(self, clock: Clock, ahead: timedelta) -> None:
+        self._clock = clock
+        self._ahead = ahead
+
+    def now(self) -> datetime:
+        """Return the moment that is as far ahead of the other clock's."""
+        return self._clock.now() + self._ahead
+
+
 class ManualClock:
     """A clock that moves only when told to; for tests."""
 

@@ -151,6 +151,15 @@ class EffectivePolicy:
     prefix: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class DefaultPolicy:
+    """A policy that the repositories below `prefix` inherit; ROOT is the prefix of all. No `/` at the end."""
+
+    prefix: str
+    text: str
+    updated_at: datetime
+
+
 class PreviewStatus(StrEnum):
     """How far a preview is (botocore `ecr`, LifecyclePolicyPreviewStatus)."""
 

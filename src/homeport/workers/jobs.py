@@ -72,13 +72,20 @@ class JobWorker:
         held = await self._db.write(take)
         if held is None:
             return False
+        await self.do(held)
+        return True
+
+    async def do(self, held: Job) -> None:
+        """Do a job that was leased, and keep the lease meanwhile; whatever becomes of it is written down.
+
+        Errors: Unavailable.
+        """
         beating = asyncio.create_task(self._keep(held))
         try:
             await self._do(held, beating)
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
-        return True
 
     async def _do(self, held: Job, beating: asyncio.Task[None]) -> None:
         doer = self._doers.get(held.kind)

@@ -1,20 +1,27 @@
-"""What happens by itself: pull times are written, jobs are done, stale uploads and unreferenced bytes are removed."""
+"""What happens by itself: pull times are written, jobs are done, lifecycle policies run, what is stale is removed."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
+from homeport.images import recycle
+from homeport.jobs import cron
 from homeport.kernel.errors import Unavailable
+from homeport.lifecycle import plans
 from homeport.region import Region
 from homeport.telemetry import SWEPT, log
 from homeport.uploads import service as uploads
 from homeport.workers.jobs import JobWorker
+from homeport.workers.lifecycle import LifecycleJobs
 from homeport.workers.storage import StorageJobs
 
 _FLUSH_SECONDS = 5.0
 _SWEEP_SECONDS = 300.0
 _JOBS_SECONDS = 0.25  # asking whether anything is due costs microseconds
+_SLOT_SECONDS = 1.0  # how late an interval of lifecycle policies begins at most
 
 
 class Schedule:
@@ -22,7 +29,10 @@ class Schedule:
 
     def __init__(self, region: Region) -> None:
         self._region = region
-        self._jobs = JobWorker(region.db, region.clock, StorageJobs(region).doers())
+        self._lifecycle = LifecycleJobs(region.db, region.clock, region.lifecycle_clock, region.pulls)
+        doers = {**StorageJobs(region).doers(), **self._lifecycle.doers()}
+        self._jobs = JobWorker(region.db, region.clock, doers)
+        self._slot: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -32,6 +42,9 @@ class Schedule:
             asyncio.create_task(self._every(_SWEEP_SECONDS, self._sweep, "sweep")),
             asyncio.create_task(self._every(_JOBS_SECONDS, self._do_jobs, "jobs")),
         ]
+        if (interval := self._region.lifecycle_interval) is not None:
+            begin = functools.partial(self._begin_lifecycle, interval)
+            self._tasks.append(asyncio.create_task(self._every(_SLOT_SECONDS, begin, "lifecycle")))
 
     async def stop(self) -> None:
         """End, and write what is pending."""
@@ -52,6 +65,17 @@ class Schedule:
             SWEPT.inc(removed)
             log.info("swept", removed=removed)
         await self._region.secrets.purge(self._region.clock.now())
+        if forgotten := await recycle.purge(self._region.db, self._region.lifecycle_clock.now()):
+            log.info("deleted_images_forgotten", images=forgotten)
+
+        if removed := await plans.sweep(self._region.db, self._region.clock.now()):
+            log.info("lifecycle_plans_forgotten", plans=removed)
+
+    async def _begin_lifecycle(self, interval: timedelta) -> None:
+        slot = cron.slot_at(self._region.clock.now(), interval)
+        if slot != self._slot:
+            await self._lifecycle.begin(slot)
+            self._slot = slot
 
     async def _do_jobs(self) -> None:
         await self._jobs.run_due()

@@ -55,6 +55,34 @@ def test_claims_become_condition_keys_in_lower_case() -> None:
     }
 
 
+@pytest.mark.parametrize("verified", [None, False, "true", "false", 1, "yes", ["true"]])
+@pytest.mark.parametrize("name", ["email", "Email", "EMAIL"])
+def test_an_address_that_is_not_verified_is_no_condition_key(name: str, verified: Any) -> None:
+    found = identity(**{name: "boss@example.com"}, email_verified=verified)
+
+    assert "ci.example.com/realm:email" not in found.claims
+
+
+def test_a_verified_address_is_a_condition_key() -> None:
+    found = identity(email="me@example.com", email_verified=True)
+
+    assert found.claims["ci.example.com/realm:email"] == ("me@example.com",)
+    assert found.claims["ci.example.com/realm:email_verified"] == ("true",)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_claim_in_other_case_does_not_stand_in_for_the_one_that_it_resembles(first: bool) -> None:
+    forged = {"Sub": "admin", "SUB": "admin", "Groups": ["admin"], "Email_Verified": True}
+    honest = {"groups": ["guests"], "email": "boss@example.com", "email_verified": False}
+
+    found = identity(**(forged | honest if first else honest | forged))
+
+    assert found.claims["ci.example.com/realm:sub"] == ("me",)
+    assert found.claims["ci.example.com/realm:groups"] == ("guests",)
+    assert "ci.example.com/realm:email" not in found.claims
+    assert found.claims["ci.example.com/realm:email_verified"] == ("false",)
+
+
 def test_the_authorised_party_counts_and_the_audience_is_kept_beside_it() -> None:
     found = identity(azp="app", aud=["x", "y"])
 
