@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import postgres as postgres_server
 from tests.harness.oci import OciClient
 from tests.harness.server import Homeport
 
@@ -25,6 +26,14 @@ def isolated_environment() -> Iterator[None]:
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres(isolated_environment: None) -> postgres_server.Postgres:
+    """A PostgreSQL server shared by the tests of one worker; each makes a database of its own there."""
+    if postgres_server.programs() is None:
+        pytest.skip(postgres_server.MISSING)
+    return postgres_server.shared()
 
 
 @pytest.fixture(scope="session")

@@ -13,16 +13,11 @@ from homeport.access.rates import Rates, rates_from_text
 from homeport.access.sessions import Sessions
 from homeport.access.tokens import AuthorizationTokens, DownloadTokens, PageTokens, SessionTokens
 from homeport.access.webidentity import WebIdentities
-from homeport.blobs.faulty import FaultyBlobStore
-from homeport.blobs.files import FileBlobStore
-from homeport.blobs.port import BlobStore
-from homeport.blobs.tiers import TieredBlobStore
 from homeport.config import Settings
-from homeport.database.engine import Database
 from homeport.database.faulty import FaultyDatabase
-from homeport.database.sqlite import SqliteDatabase
-from homeport.images.headroom import Headroom
+from homeport.images.headroom import SEVERAL_WRITERS, Headroom
 from homeport.images.pulls import PullLog
+from homeport.keeping.scrub import Pace
 from homeport.kernel.clock import LaterClock, SystemClock
 from homeport.kernel.hosts import Hosts
 from homeport.kernel.names import AccountId
@@ -46,13 +41,10 @@ def build_region(settings: Settings) -> Region:
     account, name = AccountId(settings.account), RegionName(settings.region)
     clock = SystemClock()
     sealing = folder.sealer(settings.data)
-    db: Database = SqliteDatabase(settings.data / folder.DATABASE_FILE)
+    db = folder.open_database(settings)
     if settings.database_faults:
         db = FaultyDatabase.from_text(db, settings.database_faults)
-    archive = settings.archive or settings.data / "archive"
-    blobs: BlobStore = TieredBlobStore(FileBlobStore(settings.data / "blobs"), FileBlobStore(archive))
-    if settings.blob_faults:
-        blobs = FaultyBlobStore.from_text(blobs, settings.blob_faults)
+    blobs = folder.blob_store(settings)
     rates = rates_from_text(settings.throttling)
     principals = Principals(db, sealing)
     outbound = Outbound(networks(settings.outbound_allow), settings.outbound_ca_file)
@@ -65,6 +57,11 @@ def build_region(settings: Settings) -> Region:
         clock=clock,
         lifecycle_clock=LaterClock(clock, timedelta(seconds=settings.lifecycle_clock_offset)),
         lifecycle_interval=timedelta(seconds=settings.lifecycle_interval) or None,
+        collection_delay=timedelta(seconds=settings.collection_delay),
+        collection_interval=timedelta(seconds=settings.collection_interval) or None,
+        scrub_pace=Pace(timedelta(days=settings.scrub_days), settings.scrub_rate)
+        if settings.scrub_days
+        else None,
         storage_price=settings.storage_price,
         db=db,
         blobs=blobs,
@@ -84,7 +81,7 @@ def build_region(settings: Settings) -> Region:
         uploads=Uploads(blobs),
         pulls=PullLog(),
         quotas=settings.quotas,
-        room=Headroom(settings.quotas),
+        room=Headroom(settings.quotas, SEVERAL_WRITERS if settings.database else 0),
         rates=Rates(rates, processes=settings.workers) if rates else None,
         threads=ByteThreads(),
         download_mode=settings.download_mode,

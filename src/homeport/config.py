@@ -5,6 +5,7 @@ environment (HOMEPORT_...) < command-line options.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tomllib
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from homeport.access.attempts import brake_from_text
 from homeport.access.rates import rates_from_text
 from homeport.blobs import faulty as faulty_blobs
+from homeport.blobs.s3_place import checked_url
 from homeport.database import faulty as faulty_database
 from homeport.kernel.limits import QUOTA_BOUNDS, Quotas
 from homeport.outbound.addresses import networks
@@ -44,6 +46,18 @@ def _networks(values: list[str]) -> list[str]:
     """A check that each text is a network; the texts themselves stay the value."""
     networks(values)
     return values
+
+
+def _storage(value: str | None) -> str | None:
+    """A check that a text is a place in an object store; the text itself stays the value."""
+    return checked_url(value) if value is not None else None
+
+
+def _database(value: str | None) -> str | None:
+    """A check that a text is the address of a PostgreSQL database; what is wrong is said without its password."""
+    if value is not None and not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("an address begins with postgresql://")
+    return value
 
 
 def _quotas(value: Any) -> Any:
@@ -75,6 +89,40 @@ class Settings(BaseSettings):
         description="Folder for the bytes of archived images, also on another disk; default: archive in the data "
         "folder. To change it later, stop the server and move the folder along.",
     )
+    storage: Annotated[str | None, AfterValidator(_storage)] = Field(
+        None,
+        description="Where blobs lie instead of in the data folder, so that any number of nodes share them: "
+        "s3://BUCKET/PREFIX?endpoint=URL&region=NAME, also with class= and archive_class= for S3's storage classes and "
+        "addressing=path or virtual. Everything after the bucket may be left out.",
+    )
+    archive_storage: Annotated[str | None, AfterValidator(_storage)] = Field(
+        None,
+        description="The same for the bytes of archived images, when they belong in another bucket than those of "
+        "`storage`.",
+    )
+    storage_access_key_id: str | None = Field(
+        None,
+        description="Who the object store takes this process for; by default found as the AWS command line finds it.",
+    )
+    storage_secret_access_key: str | None = Field(
+        None, repr=False, description="The secret of that key. Better in the environment than in a file."
+    )
+    database: Annotated[str | None, AfterValidator(_database)] = Field(
+        None,
+        description="Address of a PostgreSQL database for metadata, such as postgresql://homeport@db.example/homeport, "
+        "which any number of nodes share; default: SQLite in the data folder. A password may be in the address, or in "
+        "PGPASSWORD or PGPASSFILE.",
+    )
+    database_connections: int = Field(
+        8,
+        ge=2,
+        le=1000,
+        description="Connections of one process to a PostgreSQL database, at most; and one to watch it.",
+    )
+    migrate: bool = Field(
+        False,
+        description="Bring a PostgreSQL database to this program's schema at the start; else `homeport migrate` does.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you choose otherwise.")
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     region: str = Field("us-east-1", description="Name of the region this process serves.")
@@ -99,7 +147,8 @@ class Settings(BaseSettings):
     )
     download_mode: DownloadMode = Field(
         DownloadMode.AUTO,
-        description="How blobs are sent: sendfile (least CPU), copy (best for clients on this host), or auto.",
+        description="How blobs are sent: sendfile (least CPU), copy (best for clients on this host), auto, or "
+        "redirect: the client fetches them from the object store that `storage` names.",
     )
     quotas: Annotated[Quotas, NoDecode, BeforeValidator(_quotas)] = Field(
         default_factory=Quotas,
@@ -118,6 +167,21 @@ class Settings(BaseSettings):
         le=3_153_600_000,
         description="Seconds by which lifecycle rules and the recovery of deleted images see the clock ahead, to "
         "rehearse what a policy will do. It does delete what is old enough by then.",
+    )
+    collection_delay: float = Field(
+        86_400,
+        ge=0,
+        le=31_536_000,
+        allow_inf_nan=False,
+        description="Seconds that a layer is kept which no image refers to any more, or yet: how long a push may take "
+        "from its first layer to its manifest.",
+    )
+    collection_interval: int = Field(
+        300,
+        ge=0,
+        le=31_536_000,
+        description="Seconds between two collections of unreferenced layers; 0 is off: then only `homeport gc` frees "
+        "space.",
     )
     storage_price: float = Field(
         0.10,
@@ -146,6 +210,18 @@ class Settings(BaseSettings):
     )
     outbound_ca_file: Path | None = Field(
         None, description="PEM file of the authorities that vouch for other servers; by default the system's."
+    )
+    scrub_days: float = Field(
+        30,
+        ge=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Days after which stored bytes are read again and compared with their digest; 0 is off.",
+    )
+    scrub_rate: int = Field(
+        20 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Bytes a second that are read for it at most, so that pulls are not slowed down.",
     )
     drain_seconds: int = Field(60, ge=0, description="How long transfers under way may take after SIGTERM.")
     blob_faults: Annotated[str, AfterValidator(_plan(faulty_blobs.faults_from_text))] = Field(
@@ -189,8 +265,11 @@ def write(settings: Settings) -> None:
         "# Homeport: settings of this data folder. Environment (HOMEPORT_...) and options win over them.\n"
         f'account = "{settings.account}"\nregion = "{settings.region}"\n'
     )
+    if settings.database is not None:
+        text += f"database = {json.dumps(settings.database)}\n"
     # The file marks a complete folder, so it must appear whole or not at all.
     draft = settings.data / f"{FILE}.new"
+    draft.touch(mode=0o600)  # an address may contain a password
     with draft.open("w") as file:
         file.write(text)
         file.flush()

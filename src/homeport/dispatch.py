@@ -70,6 +70,7 @@ class Dispatch:
 
     async def _route(self, exchange: Exchange) -> web.StreamResponse:
         path = exchange.raw_path
+        await self._region.db.catch_up()
         if path.startswith("/v2/") or path == "/v2":
             return await self._oci.handle(exchange)
         if path == "/" and exchange.request.method in ("GET", "POST"):

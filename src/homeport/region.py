@@ -17,6 +17,7 @@ from homeport.blobs.port import BlobStore
 from homeport.database.engine import Database
 from homeport.images.headroom import Headroom
 from homeport.images.pulls import PullLog
+from homeport.keeping.scrub import Pace
 from homeport.kernel.clock import Clock
 from homeport.kernel.hosts import Hosts
 from homeport.kernel.limits import Quotas
@@ -40,6 +41,12 @@ class Region:
     """By which lifecycle rules and the recovery of images judge; ahead of `clock` only when a setting says so."""
     lifecycle_interval: timedelta | None
     """How often lifecycle policies act by themselves; None when they do not."""
+    collection_delay: timedelta
+    """How long a blob is kept that no image refers to any more, or yet."""
+    collection_interval: timedelta | None
+    """How often such blobs are collected; None when that is left to a command."""
+    scrub_pace: Pace | None
+    """How stored bytes are read again and verified; None when they are not."""
     storage_price: float
     """Dollars for a GB-month, by which savings are told."""
     db: Database

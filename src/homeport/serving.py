@@ -16,7 +16,7 @@ from aiohttp import web
 from homeport.app import build_region
 from homeport.config import Settings
 from homeport.dispatch import Dispatch, complete_headers
-from homeport.folder import migrate
+from homeport.folder import prepare
 from homeport.telemetry import configure_logs, log, serve_metrics
 from homeport.wire.connection import Server
 from homeport.workers.schedule import Schedule
@@ -32,10 +32,16 @@ def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status. Errors: OSError when the port is taken."""
     configure_logs(settings.log_format)
     tls = _tls(settings)
-    migrate(settings)
+    asyncio.run(prepare(settings))
     listener = _listen(settings)
     if settings.workers == 1:
-        return asyncio.run(_serve(settings, listener, tls, 0))
+        status = asyncio.run(_serve(settings, listener, tls, 0))
+        if settings.storage is not None:
+            # The object store's library keeps threads of its own, which may not outlive the interpreter's state.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        return status
     return _supervise(settings, listener, tls)
 
 

@@ -87,6 +87,43 @@ LIFECYCLE_IMAGES = Counter(
     ("action", "outcome"),
     registry=REGISTRY,
 )
+DATABASE_RETRIES = Counter(
+    "homeport_database_retries_total",
+    "Transactions that met another one and were run again.",
+    registry=REGISTRY,
+)
+COLLECTED_BLOBS = Counter(
+    "homeport_collected_blobs_total", "Blobs that nobody referred to any more.", registry=REGISTRY
+)
+RECLAIMED_BYTES = Counter(
+    "homeport_reclaimed_bytes_total", "Bytes of such blobs that were deleted.", registry=REGISTRY
+)
+COLLECTION_BACKLOG = Gauge(
+    "homeport_collection_backlog", "Layers of repositories whose review is due.", registry=REGISTRY
+)
+COLLECTION_OVERDUE = Gauge(
+    "homeport_collection_overdue_seconds", "How long the first of them has been due.", registry=REGISTRY
+)
+COLLECTION_BURIED = Gauge(
+    "homeport_collection_unreclaimed_bytes",
+    "Bytes that nobody refers to and that are not deleted yet.",
+    registry=REGISTRY,
+)
+BLOBS_MARKED = Counter(
+    "homeport_blobs_marked_damaged_total",
+    "Blobs whose stored bytes were found not to be theirs, by what was wrong.",
+    ("kind",),
+    registry=REGISTRY,
+)
+BLOBS_DAMAGED = Gauge(
+    "homeport_blobs_damaged", "Blobs marked as damaged and not pushed again.", registry=REGISTRY
+)
+SCRUBBED = Counter(
+    "homeport_scrubbed_blobs_total", "Blobs read and hashed in the background.", registry=REGISTRY
+)
+SCRUBBED_BYTES = Counter(
+    "homeport_scrubbed_bytes_total", "Bytes read and hashed in the background.", registry=REGISTRY
+)
 JOBS_WAITING = Gauge("homeport_jobs_waiting", "Jobs that are not done yet.", registry=REGISTRY)
 
 

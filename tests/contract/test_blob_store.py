@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -25,12 +26,19 @@ from homeport.blobs.port import (
     BlobMissing,
     BlobReader,
     BlobStore,
+    Shard,
     StorageClass,
     StorageKey,
+    all_shards,
     new_storage_key,
 )
+from homeport.blobs.s3 import S3BlobStore
+from homeport.blobs.s3_place import S3Place
 from homeport.blobs.tiers import TieredBlobStore
+from homeport.kernel.clock import SystemClock
 from homeport.kernel.errors import Unavailable
+from tests.harness.ceph import ceph, needs_ceph
+from tests.harness.s3 import S3Server, moto
 
 
 def files(folder: Path) -> FileBlobStore:
@@ -44,10 +52,22 @@ DRIVERS: dict[str, Callable[[Path], BlobStore]] = {
     "faulty files": lambda folder: FaultyBlobStore(files(folder / "blobs")),
     "tiers": lambda folder: TieredBlobStore(files(folder / "blobs"), files(folder / "archive")),
 }
+S3_SERVERS: dict[str, Callable[[], AbstractContextManager[S3Server]]] = {"s3 moto": moto, "s3 ceph": ceph}
+_real = [pytest.mark.slow, pytest.mark.timeout(180), needs_ceph]
 CASES = [
     *((driver, StorageClass.STANDARD) for driver in DRIVERS),
     *((driver, StorageClass.ARCHIVE) for driver in ("memory", "tiers")),
+    ("s3 moto", StorageClass.STANDARD),
+    pytest.param(("s3 ceph", StorageClass.STANDARD), marks=_real),
+    pytest.param(("s3 ceph", StorageClass.ARCHIVE), marks=_real),
 ]
+
+
+def s3(server: S3Server) -> S3BlobStore:
+    place = S3Place.from_url(server.url(server.new_bucket(), "below/this"))
+    return S3BlobStore(place, server.access_key_id, server.secret_access_key)
+
+
 _keys_of = [StorageClass.STANDARD]
 """Which storage class the tests that run now are about."""
 
@@ -56,13 +76,21 @@ def new_key() -> StorageKey:
     return new_storage_key(_keys_of[-1])
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1].lower()}")
+def _named(case: object) -> str:
+    return "-".join(map(str, case)).lower() if isinstance(case, tuple) else repr(case)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=_named)
 def store(request: pytest.FixtureRequest) -> Iterator[BlobStore]:
     """One store for all tests of a driver: every test has its own keys, so nothing is shared."""
     driver, storage_class = request.param
     _keys_of.append(storage_class)
-    with TemporaryDirectory() as folder:
-        yield DRIVERS[driver](Path(folder))
+    with ExitStack() as held:
+        if driver in S3_SERVERS:
+            server = held.enter_context(S3_SERVERS[driver]())
+            yield held.enter_context(closing(s3(server)))
+        else:
+            yield DRIVERS[driver](Path(held.enter_context(TemporaryDirectory())))
     _keys_of.pop()
 
 
@@ -486,6 +514,58 @@ def test_a_name_that_is_not_a_storage_key_reaches_no_bytes(store: BlobStore, tex
     ):
         with pytest.raises(ValueError):
             call()
+
+
+def listing(store: BlobStore, *keys: StorageKey) -> list[tuple[StorageKey, int, bool]]:
+    """What a store lists about some keys, each once."""
+    shards = {shard_of(key) for key in keys}
+    found = [each for shard in shards for each in store.listed(shard)]
+    return sorted({(each.key, each.size, each.finished) for each in found if each.key in keys})
+
+
+def shard_of(key: StorageKey) -> Shard:
+    return Shard(key.removesuffix(key.name))
+
+
+def test_staged_and_finished_objects_are_listed_with_their_sizes_and_discarded_ones_are_not(
+    store: BlobStore,
+) -> None:
+    staged, done, gone = new_key(), finished(store, b"finished"), finished(store, b"gone")
+    append(store, staged, 0, b"staged")
+    store.discard(gone)
+
+    found = listing(store, staged, done, gone)
+
+    assert found == sorted([(staged, 6, False), (done, 8, True)])
+
+
+def test_every_object_is_in_exactly_one_shard(store: BlobStore) -> None:
+    keys = [finished(store, b"bytes") for _ in range(5)]
+
+    found = [
+        each.key
+        for shard in all_shards()
+        if shard.storage_class is _keys_of[-1]
+        for each in store.listed(shard)
+        if each.key in keys
+    ]
+
+    assert sorted(found) == sorted(keys)
+
+
+def test_a_listing_says_when_an_object_was_changed(store: BlobStore) -> None:
+    before = SystemClock().now() - timedelta(seconds=5)
+    key = finished(store, b"new")
+
+    (found,) = [each for each in store.listed(shard_of(key)) if each.key == key]
+
+    assert before <= found.changed_at <= SystemClock().now() + timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("text", ["", "data/", "data/ab", "data/AB/", "data/../", "other/ab/", "data/ab/\n"])
+def test_what_is_no_shard_is_not_listed(store: BlobStore, text: str) -> None:
+    with pytest.raises(ValueError):
+        list(store.listed(cast("Shard", text)))
 
 
 def test_a_store_with_room_is_ready(store: BlobStore) -> None:

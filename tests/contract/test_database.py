@@ -22,6 +22,8 @@ from sqlalchemy import bindparam, func, insert, select
 
 from homeport.database.engine import Database, Statement, Transaction
 from homeport.database.migrate import migrate_sqlite
+from homeport.database.migrate_postgres import migrate_postgres
+from homeport.database.postgres import PostgresDatabase
 from homeport.database.sqlite import SqliteDatabase
 from homeport.database.tables import account, iam_user
 from homeport.kernel.errors import Unavailable
@@ -29,6 +31,7 @@ from homeport.kernel.errors import Unavailable
 T = TypeVar("T")
 Opener = Callable[[Path], Database]
 
+_URL = "database-url"  # file in the folder
 _ROOT = Path(__file__).resolve().parents[2]
 _INSERT = Statement(insert(account).values(id=bindparam("id"), name=bindparam("name"), created_at=0))
 _ORPHAN = Statement(
@@ -46,7 +49,11 @@ def _open_sqlite(folder: Path) -> Database:
     return SqliteDatabase(folder / "homeport.db")
 
 
-DATABASES: dict[str, Opener] = {"sqlite": _open_sqlite}
+def _open_postgres(folder: Path) -> Database:
+    return PostgresDatabase((folder / _URL).read_text())
+
+
+DATABASES: dict[str, Opener] = {"sqlite": _open_sqlite, "postgresql": _open_postgres}
 """Opens the one database that belongs to a folder; may be called several times and in several processes."""
 
 
@@ -55,7 +62,11 @@ class Refused(Exception):
 
 
 @pytest.fixture(params=list(DATABASES))
-def kind(request: pytest.FixtureRequest) -> str:
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").new_database()
+        asyncio.run(migrate_postgres(url))
+        (tmp_path / _URL).write_text(url)
     return str(request.param)
 
 
@@ -194,9 +205,9 @@ def test_a_write_whose_caller_was_cancelled_still_happens_whole(kind: str, tmp_p
         await asyncio.gather(*tasks, return_exceptions=True)
         await db.write(adding("last"))
 
-        assert len(await ids(db)) == 41
-
     using(kind, tmp_path, scenario)
+
+    assert len(using(kind, tmp_path, ids)) == 41
 
 
 def test_closing_finishes_the_writes_that_were_asked_for(kind: str, tmp_path: Path) -> None:

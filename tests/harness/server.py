@@ -1,6 +1,7 @@
 """A real Homeport in its own process, on loopback and a data folder of its own.
 
-Tests see the server as a user does, through its command line, its network port and its log.
+With TEST_DATABASE=postgresql in the environment each keeps its metadata in a PostgreSQL database of its own, which runs
+any suite on that. Tests see the server as a user does, through its command line, its network port and its log.
 `homeport COMMAND --help` is the contract that they lean on.
 """
 
@@ -26,6 +27,7 @@ from botocore.config import Config
 from click.testing import CliRunner
 
 from homeport.cli.main import main
+from tests.harness import postgres
 from tests.harness.process import Background, Finished, ProgramFailed, finish
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ class Homeport:
             # All tests come from one address, and many of them show bad credentials on purpose.
             "HOMEPORT_AUTHENTICATION_THROTTLING": "off",
         }
+        if os.environ.get("TEST_DATABASE") == "postgresql":
+            usual["HOMEPORT_DATABASE"] = postgres.shared().new_database()
         self.environment = clean_environment(**(usual | dict(environment or {})))
         self._account = account
         self._region = region

@@ -62,6 +62,23 @@ def test_only_the_database_room_knows_the_driver() -> None:
     assert importers("sqlite3") == set()
 
 
+def test_only_the_room_of_bytes_knows_the_object_store_and_nobody_loads_it_unasked() -> None:
+    assert importers("obstore") == {"blobs/s3_bucket.py"}
+    assert importers("homeport.blobs.s3_bucket") == {
+        f"blobs/s3{part}.py" for part in ("", "_progress", "_reader", "_writer")
+    }
+    command = "import sys, homeport.app, homeport.serving, homeport.cli.main; print('obstore' in sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert loaded.stdout.strip() == "False"
+
+
 def test_only_the_wire_and_those_who_answer_know_the_web_server() -> None:
     allowed = {
         file

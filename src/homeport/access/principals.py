@@ -18,7 +18,7 @@ from homeport.access.evaluate import Ask, Caller, trusted
 from homeport.access.grants import RoleSession, SessionScope
 from homeport.access.managed import AWS_MANAGED
 from homeport.access.policies import Policy
-from homeport.access.sealing import Sealer, Secret
+from homeport.access.sealing import SealBroken, Sealer, Secret
 from homeport.database.engine import Database, Row, Statement
 from homeport.database.tables import (
     access_key,
@@ -42,6 +42,7 @@ _key = Statement(
         access_key.c.account_id, access_key.c.user_name, access_key.c.secret_sealed, access_key.c.active
     ).where(access_key.c.id == bindparam("id"))
 )
+_any_key = Statement(select(access_key.c.id).limit(1))
 _holder = Statement(
     select(access_key.c.account_id, access_key.c.user_name).where(
         access_key.c.id == bindparam("id"), access_key.c.active == 1
@@ -209,6 +210,14 @@ class Principals:
             return None
         secret = self._sealer.open(KEY_SECRET, row[2], key_id.encode()).decode()
         return AccessKey(key_id, row[0], row[1], Secret(secret), bool(row[3]))
+
+    async def are_sealed_by_us(self) -> bool:
+        """Whether our master key is the one that sealed the keys in the database, if there is any."""
+        row = await self._db.first(_any_key)
+        try:
+            return row is None or await self.key(row[0]) is not None
+        except SealBroken:
+            return False
 
     async def principal(self, key_id: str) -> Principal | None:
         """Return who holds the key as they are now; None when key or user is gone or the key is off."""

@@ -17,11 +17,11 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
-from homeport.blobs.port import BlobReader, BlobStore, BlobWriter, StorageKey
+from homeport.blobs.port import BlobReader, BlobStore, BlobWriter, Finished, Shard, StorageKey, StoredObject
 from homeport.kernel.errors import StorageFull, Unavailable
 
 T = TypeVar("T")
@@ -32,11 +32,14 @@ _ANYWHERE: Final = {
     "full": "raise StorageFull instead of the call",
     "unavailable": "raise Unavailable instead of the call",
     "kill-before": "SIGKILL to this process instead of the call",
+    "stop": "SIGSTOP to this process before the call: a test goes on meanwhile, and then lets it go on",
     "kill-after": "SIGKILL to this process once the call has succeeded",
     "unavailable-after": "do the call, then raise Unavailable: a lost answer",
 }
 _ACTIONS: Final[Mapping[str, Mapping[str, str]]] = {
-    **dict.fromkeys(("writer", "staged", "finish", "reader", "discard", "check"), _ANYWHERE),
+    **dict.fromkeys(
+        ("writer", "staged", "finish", "reader", "save", "address", "discard", "listed", "check"), _ANYWHERE
+    ),
     "write": {
         **_ANYWHERE,
         "short": "write the first half of the bytes, then raise StorageFull, as a disk does when it fills",
@@ -126,6 +129,8 @@ class _Plan:
             raise Unavailable("The blob store failed (a planned fault)")
         if action == "kill-before":
             self.kill()
+        if action == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
         result = call()
         if action == "kill-after":
             self.kill()
@@ -151,8 +156,11 @@ class FaultyBlobWriter:
     def cut(self, offset: int | None = None) -> None:
         self._inner.cut(offset)
 
-    def finish(self, size: int) -> None:
-        self._plan.around("finish", lambda: self._inner.finish(size))
+    def save(self) -> str:
+        return self._plan.around("save", self._inner.save)
+
+    def finish(self, size: int) -> Finished:
+        return self._plan.around("finish", lambda: self._inner.finish(size))
 
     def write(self, parts: Sequence[memoryview | bytes]) -> int:
         if self._failed:
@@ -219,9 +227,13 @@ class FaultyBlobStore:
         """Wrap `inner` with the plan in `text`; raises ValueError for a text that is not a plan."""
         return cls(inner, faults_from_text(text))
 
-    def writer(self, key: StorageKey, offset: int) -> BlobWriter:
+    @property
+    def shared(self) -> bool:
+        return self._inner.shared
+
+    def writer(self, key: StorageKey, offset: int, state: str | None = None) -> BlobWriter:
         plan = self._plan
-        return plan.around("writer", lambda: FaultyBlobWriter(self._inner.writer(key, offset), plan))
+        return plan.around("writer", lambda: FaultyBlobWriter(self._inner.writer(key, offset, state), plan))
 
     def staged(self, key: StorageKey) -> BlobReader:
         return self._plan.around("staged", lambda: FaultyBlobReader(self._inner.staged(key), self._plan))
@@ -232,8 +244,14 @@ class FaultyBlobStore:
     def reader(self, key: StorageKey) -> BlobReader:
         return self._plan.around("reader", lambda: FaultyBlobReader(self._inner.reader(key), self._plan))
 
+    def address(self, key: StorageKey) -> str | None:
+        return self._plan.around("address", lambda: self._inner.address(key))
+
     def discard(self, key: StorageKey) -> None:
         self._plan.around("discard", lambda: self._inner.discard(key))
+
+    def listed(self, shard: Shard) -> Iterator[StoredObject]:
+        return self._plan.around("listed", lambda: self._inner.listed(shard))
 
     def check(self) -> None:
         self._plan.around("check", self._inner.check)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from homeport.blobs import writeback
-from homeport.blobs.port import BlobBusy, BlobDamaged, BlobMissing, StorageKey
+from homeport.blobs.port import BlobBusy, BlobDamaged, BlobMissing, Finished, StorageKey
 from homeport.kernel.errors import HomeportError, StorageFull, Unavailable
 
 # O_NONBLOCK changes nothing for a file, and keeps a planted pipe from stopping the thread.
@@ -99,6 +99,7 @@ class FileBlobWriter:
 
     def __init__(
         self,
+        key: StorageKey,
         descriptor: int,
         offset: int,
         size: int,
@@ -106,6 +107,7 @@ class FileBlobWriter:
         finish: Callable[[int, int], None],
     ) -> None:
         """`finish` is the store's, given the size and the locked descriptor."""
+        self._key = key
         self._finish = finish
         self._descriptor = descriptor
         self._offset = offset
@@ -164,11 +166,15 @@ class FileBlobWriter:
             writeback.start(self._descriptor, self._handed_over, fresh)
             self._handed_over = self._offset
 
-    def finish(self, size: int) -> None:
+    def save(self) -> str:
+        return ""  # the file is where every process of this machine finds it
+
+    def finish(self, size: int) -> Finished:
         if self._descriptor < 0:
             raise ValueError("the writer is closed")
         self._finish(size, self._descriptor)
         self.close()
+        return Finished(self._key)
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

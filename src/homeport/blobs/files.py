@@ -13,6 +13,7 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +28,23 @@ from homeport.blobs.file_handles import (
     refusal,
     refusing,
 )
-from homeport.blobs.port import BlobDamaged, BlobFinished, BlobMissing, StorageKey
+from homeport.blobs.port import BlobDamaged, BlobFinished, BlobMissing, Shard, StorageKey, StoredObject
 from homeport.kernel.errors import StorageFull, Unavailable
 
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _as_listed(shard: Shard, entry: os.DirEntry[str], finished: bool) -> StoredObject | None:
+    """What a file of a shard's folder is as an object; None for what is none, or is gone already."""
+    try:
+        key = StorageKey(shard + entry.name)
+        found = entry.stat(follow_symlinks=False)
+    except (ValueError, FileNotFoundError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return StoredObject(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), finished)
 
 
 class FileBlobStore:
@@ -118,7 +131,11 @@ class FileBlobStore:
                 "The volume of the blob store failed to store data; check it, then restart the server"
             )
 
-    def writer(self, key: StorageKey, offset: int) -> FileBlobWriter:
+    @property
+    def shared(self) -> bool:
+        return False
+
+    def writer(self, key: StorageKey, offset: int, state: str | None = None) -> FileBlobWriter:
         key = StorageKey(key)
         if offset < 0:
             raise ValueError("offset must not be negative")
@@ -140,7 +157,9 @@ class FileBlobStore:
             except BaseException:
                 os.close(descriptor)
                 raise
-        return FileBlobWriter(descriptor, offset, size, self.writeback_bytes, partial(self.finish_held, key))
+        return FileBlobWriter(
+            key, descriptor, offset, size, self.writeback_bytes, partial(self.finish_held, key)
+        )
 
     @staticmethod
     def _refuse_finished(key: StorageKey, folder: int) -> None:
@@ -243,6 +262,9 @@ class FileBlobStore:
                 os.fsync(folder)
             raise
 
+    def address(self, key: StorageKey) -> str | None:
+        return None
+
     def discard(self, key: StorageKey) -> None:
         key = StorageKey(key)
         for area in (self._staging, self._data):
@@ -253,6 +275,21 @@ class FileBlobStore:
                     continue
                 except OSError as error:
                     raise refusal(error, "discard the blob") from error
+
+    def listed(self, shard: Shard) -> Iterator[StoredObject]:
+        shard = Shard(shard)
+        # Staged ones first: one that is finished meanwhile is then seen once more, not never.
+        for area, finished in ((self._staging, False), (self._data, True)):
+            with refusing("list the blobs"):
+                folder = os.open(shard.name, _FOLDER, dir_fd=area)
+            try:
+                with refusing("list the blobs"), os.scandir(folder) as entries:
+                    for entry in entries:
+                        found = _as_listed(shard, entry, finished)
+                        if found is not None:
+                            yield found
+            finally:
+                os.close(folder)
 
     def check(self) -> None:
         self._refuse_after_failed_flush()

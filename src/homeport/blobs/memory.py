@@ -7,19 +7,31 @@ The contract is in `port.py`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
-from homeport.blobs.port import BlobBusy, BlobDamaged, BlobFinished, BlobMissing, StorageKey
+from homeport.blobs.port import (
+    BlobBusy,
+    BlobDamaged,
+    BlobFinished,
+    BlobMissing,
+    Finished,
+    Shard,
+    StorageKey,
+    StoredObject,
+)
+from homeport.kernel.clock import Clock, SystemClock
 from homeport.kernel.errors import StorageFull, Unavailable
 
 
 class _Object:
     """The bytes of one key, whether somebody is appending to them, and whether they still count."""
 
-    __slots__ = ("content", "discarded", "writing")
+    __slots__ = ("changed_at", "content", "discarded", "writing")
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime) -> None:
         self.content = bytearray()
+        self.changed_at = now
         self.writing = False
         self.discarded = False
 
@@ -63,11 +75,15 @@ class MemoryBlobWriter:
         self._offset += total
         return total
 
-    def finish(self, size: int) -> None:
+    def save(self) -> str:
+        return ""
+
+    def finish(self, size: int) -> Finished:
         if self._closed:
             raise ValueError("the writer is closed")
         self._store._finish_held(self._key, self._item, size)
         self.close()
+        return Finished(self._key)
 
     def close(self) -> None:
         if not self._closed:
@@ -110,8 +126,9 @@ class MemoryBlobReader:
 class MemoryBlobStore:
     """The `BlobStore` of one process. `capacity_bytes` bounds staged and finished bytes together."""
 
-    def __init__(self, capacity_bytes: int = 1024 * 1024 * 1024) -> None:
+    def __init__(self, capacity_bytes: int = 1024 * 1024 * 1024, clock: Clock | None = None) -> None:
         self._capacity_bytes = capacity_bytes
+        self._clock = clock if clock is not None else SystemClock()
         self._used = 0
         self._staged: dict[StorageKey, _Object] = {}
         self._finished: dict[StorageKey, _Object] = {}
@@ -125,9 +142,14 @@ class MemoryBlobStore:
                 raise StorageFull("No space left to store the blob; raise the capacity of the blob store")
             for part in parts:
                 item.content += part
+            item.changed_at = self._clock.now()
             self._used += total
 
-    def writer(self, key: StorageKey, offset: int) -> MemoryBlobWriter:
+    @property
+    def shared(self) -> bool:
+        return False
+
+    def writer(self, key: StorageKey, offset: int, state: str | None = None) -> MemoryBlobWriter:
         key = StorageKey(key)
         if offset < 0:
             raise ValueError("offset must not be negative")
@@ -138,7 +160,7 @@ class MemoryBlobStore:
             if item is None:
                 if offset:
                     raise BlobMissing(key)
-                item = self._staged[key] = _Object()
+                item = self._staged[key] = _Object(self._clock.now())
             if item.writing:
                 raise BlobBusy("Another request is still writing to this upload; try again")
             size = len(item.content)
@@ -190,6 +212,9 @@ class MemoryBlobStore:
         self._finished[key] = item
         self._staged.pop(key, None)
 
+    def address(self, key: StorageKey) -> str | None:
+        return None
+
     def discard(self, key: StorageKey) -> None:
         key = StorageKey(key)
         with self._lock:
@@ -198,6 +223,15 @@ class MemoryBlobStore:
                 if item is not None:
                     item.discarded = True
                     self._used -= len(item.content)
+
+    def listed(self, shard: Shard) -> Iterator[StoredObject]:
+        shard = Shard(shard)
+        with self._lock:
+            held = [(False, *each) for each in self._staged.items()]
+            held += [(True, *each) for each in self._finished.items()]
+        for finished, key, item in held:
+            if key.startswith(shard):
+                yield StoredObject(key, len(item.content), item.changed_at, finished)
 
     def check(self) -> None:
         with self._lock:

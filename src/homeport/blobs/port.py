@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, Self
 
@@ -18,7 +20,10 @@ from homeport.kernel.errors import Unavailable
 
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"(?:data|archive)/([0-9a-f]{{2}})/(?=\1){_UUID4}")
+_PREFIX = re.compile(r"(data|archive)/([0-9a-f]{2})/")
 _NAME_CHARS = 36
+ADDRESS_SECONDS = 240
+"""How long an address can be used to begin a download: less than bytes outlive the last row that names them."""
 
 
 class StorageClass(StrEnum):
@@ -66,6 +71,47 @@ def new_storage_key(storage_class: StorageClass = StorageClass.STANDARD) -> Stor
     return StorageKey(f"{area}/{name[:2]}/{name}")
 
 
+class Shard(str):
+    """What the keys of a 256th of a storage class begin with, ``data/<xx>/`` or ``archive/<xx>/``.
+
+    Raises ValueError on any other text.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        if not _PREFIX.fullmatch(text):
+            raise ValueError("a shard must have the form data/<xx>/ or archive/<xx>/")
+        return super().__new__(cls, text)
+
+    @property
+    def storage_class(self) -> StorageClass:
+        """Where the objects belong."""
+        return StorageClass.STANDARD if self[0] == "d" else StorageClass.ARCHIVE
+
+    @property
+    def name(self) -> str:
+        """The two hex digits."""
+        return self[-3:-1]
+
+
+def all_shards() -> Iterator[Shard]:
+    """Return each shard of each storage class: together they list everything that a store holds."""
+    for area in ("data", "archive"):
+        for number in range(256):
+            yield Shard(f"{area}/{number:02x}/")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object as a listing shows it. `size` in bytes; `changed_at` by the clock of the store."""
+
+    key: StorageKey
+    size: int
+    changed_at: datetime
+    finished: bool
+
+
 class BlobError(Exception):
     """The stored bytes are not as the caller's records say; the caller decides what a client sees."""
 
@@ -84,6 +130,24 @@ class BlobBusy(Unavailable):
 
 class BlobFinished(BlobError):
     """The object is finished; finished bytes never change, so there is nothing to append to."""
+
+    def __init__(self, key: StorageKey) -> None:
+        super().__init__(key)
+        self.key = key
+        """Under which key the bytes are read."""
+
+
+class BlobSealed(BlobError):
+    """The staged bytes are safe, and the store can read them only once they are finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a writer's bytes: under which key they are durable, and whether they are surely those."""
+
+    key: StorageKey
+    proven: bool = True
+    """False when another writer's bytes may be among them: read them back before anybody else may."""
 
 
 class BlobWriter(Protocol):
@@ -114,10 +178,21 @@ class BlobWriter(Protocol):
         """
         ...
 
-    def finish(self, size: int) -> None:
+    def save(self) -> str:
+        """Have what was written survive this process, as far as it needs to for another node to continue.
+
+        Returns what `BlobStore.writer` of that node must be told, at most 100 printable characters; the caller
+        records it with the offset. Nothing is done, and nothing needs recording, where the store is not `shared`.
+        Raises StorageFull, Unavailable.
+        """
+        ...
+
+    def finish(self, size: int) -> Finished:
         """`BlobStore.finish` without letting go in between, then `close`.
 
-        What was verified under this writer is what becomes durable: nobody can write to the object meanwhile.
+        What was verified under this writer is what becomes durable: nobody can write to the object meanwhile. A
+        shared store cannot keep others away, so with a `state` it finishes under a key that no other writer uses, and
+        says which; the object under the writer's own key is then to be discarded.
         """
         ...
 
@@ -162,8 +237,16 @@ class BlobStore(Protocol):
     and Unavailable when the device fails.
     """
 
-    def writer(self, key: StorageKey, offset: int) -> BlobWriter:
+    @property
+    def shared(self) -> bool:
+        """Whether writers on other nodes may have the object too: then only `state` says whose bytes count."""
+        ...
+
+    def writer(self, key: StorageKey, offset: int, state: str | None = None) -> BlobWriter:
         """Open the staged object for appending at exactly `offset` bytes; offset 0 creates it.
+
+        `state` is what `save` returned when `offset` was acknowledged, empty when nothing is; without it the caller
+        vouches that nobody else writes to the object. Stores that are not `shared` do not need it.
 
         No byte changes before `cut` or `write`. Raises BlobMissing when offset > 0 and nothing is staged,
         BlobDamaged when fewer than `offset` bytes are staged, BlobFinished when the object is finished, and
@@ -172,7 +255,10 @@ class BlobStore(Protocol):
         ...
 
     def staged(self, key: StorageKey) -> BlobReader:
-        """Read staged bytes back, for example to hash them again at completion. Raises BlobMissing."""
+        """Read staged bytes back, for example to hash them again at completion.
+
+        Raises BlobMissing; BlobSealed where long staged objects cannot be read before they are finished.
+        """
         ...
 
     def finish(self, key: StorageKey, size: int) -> None:
@@ -190,10 +276,25 @@ class BlobStore(Protocol):
         """Read a finished object. Raises BlobMissing for one that is absent or only staged."""
         ...
 
+    def address(self, key: StorageKey) -> str | None:
+        """Where a client reads a finished object by itself, for at most `ADDRESS_SECONDS`; None if it cannot.
+
+        Whether the object is there is not looked at.
+        """
+        ...
+
     def discard(self, key: StorageKey) -> None:
         """Remove the object, staged or finished; silent when it is absent.
 
         Not flushed: after a power cut the object may be back, unreferenced, for a sweep to find.
+        """
+        ...
+
+    def listed(self, shard: Shard) -> Iterator[StoredObject]:
+        """Yield every object of a shard, staged or finished, in no order; nothing that is not an object.
+
+        One that comes, goes or is finished meanwhile may be left out (if it is new or gone) or shown twice, never
+        left out because it was finished. Memory is bounded, however many there are. Raises Unavailable.
         """
         ...
 

@@ -6,7 +6,17 @@ key. Readiness is that of the store for pushes; a full archive delays archiving 
 
 from __future__ import annotations
 
-from homeport.blobs.port import BlobReader, BlobStore, BlobWriter, StorageClass, StorageKey
+from collections.abc import Iterator
+
+from homeport.blobs.port import (
+    BlobReader,
+    BlobStore,
+    BlobWriter,
+    Shard,
+    StorageClass,
+    StorageKey,
+    StoredObject,
+)
 
 
 class TieredBlobStore:
@@ -20,8 +30,12 @@ class TieredBlobStore:
         archived = StorageKey(key).storage_class is StorageClass.ARCHIVE
         return self._archive if archived else self._standard
 
-    def writer(self, key: StorageKey, offset: int) -> BlobWriter:
-        return self._of(key).writer(key, offset)
+    @property
+    def shared(self) -> bool:
+        return self._standard.shared
+
+    def writer(self, key: StorageKey, offset: int, state: str | None = None) -> BlobWriter:
+        return self._of(key).writer(key, offset, state)
 
     def staged(self, key: StorageKey) -> BlobReader:
         return self._of(key).staged(key)
@@ -32,8 +46,15 @@ class TieredBlobStore:
     def reader(self, key: StorageKey) -> BlobReader:
         return self._of(key).reader(key)
 
+    def address(self, key: StorageKey) -> str | None:
+        return self._of(key).address(key)
+
     def discard(self, key: StorageKey) -> None:
         self._of(key).discard(key)
+
+    def listed(self, shard: Shard) -> Iterator[StoredObject]:
+        archived = Shard(shard).storage_class is StorageClass.ARCHIVE
+        return (self._archive if archived else self._standard).listed(shard)
 
     def check(self) -> None:
         self._standard.check()

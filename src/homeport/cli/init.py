@@ -16,11 +16,14 @@ from homeport.folder import initialise, is_initialised
 @data_option
 @click.option("--account", help="Account id, twelve digits [HOMEPORT_ACCOUNT; default: made up].")
 @click.option("--region", help="Region name [HOMEPORT_REGION; default: us-east-1].")
+@click.option("--database", help=f"{Settings.model_fields['database'].description} [HOMEPORT_DATABASE].")
 @json_option
 @explained
-def init(data: Path | None, account: str | None, region: str | None, as_json: bool) -> None:
+def init(
+    data: Path | None, account: str | None, region: str | None, database: str | None, as_json: bool
+) -> None:
     """Make the data folder: keys, database, account, administrator and a first access key."""
-    found = settings(data=data, account=account, region=region)
+    found = settings(data=data, account=account, region=region, database=database)
     if is_initialised(found.data):
         raise click.ClickException(f"{found.data} holds a registry already.")
     first_start(found, as_json=as_json)

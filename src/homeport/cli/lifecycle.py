@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,15 @@ from typing import Any, TextIO, TypeVar, cast
 
 import click
 
-from homeport.cli.options import account_option, data_option, explained, json_option, settings, with_folder
+from homeport.cli.options import (
+    CurrentStderr,
+    account_option,
+    data_option,
+    explained,
+    json_option,
+    settings,
+    with_folder,
+)
 from homeport.config import Settings
 from homeport.database.engine import Database
 from homeport.folder import OpenFolder
@@ -126,7 +133,7 @@ def run(repository: str, account: str | None, data: Path | None, as_json: bool) 
     What is done to each image is logged to standard error. When the command dies, a server or the next one goes on.
     """
     chosen = settings(data=data)
-    configure_logs(chosen.log_format, cast("TextIO", _CurrentStderr()))
+    configure_logs(chosen.log_format, cast("TextIO", CurrentStderr()))
     clock, progress = SystemClock(), _Progress(SystemClock())
 
     async def work(db: Database, found: Repository) -> tuple[StoredPlan, dict[str, int]]:
@@ -237,19 +244,6 @@ def _within(
 def _judge(chosen: Settings) -> Clock:
     """The clock of lifecycle rules, as a server has it."""
     return LaterClock(SystemClock(), timedelta(seconds=chosen.lifecycle_clock_offset))
-
-
-class _CurrentStderr(io.TextIOBase):
-    """Whatever standard error is at the moment of a write."""
-
-    def write(self, text: str) -> int:
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-    def isatty(self) -> bool:
-        return sys.stderr.isatty()
 
 
 class _Progress:

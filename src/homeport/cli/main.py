@@ -6,13 +6,18 @@ import click
 
 from homeport import __version__
 from homeport.cli.account import account
+from homeport.cli.backup import backup
+from homeport.cli.fsck import fsck
+from homeport.cli.gc import gc
 from homeport.cli.image import image
 from homeport.cli.init import init
 from homeport.cli.key import key
 from homeport.cli.lifecycle import lifecycle
+from homeport.cli.migrate import migrate
 from homeport.cli.model import model
 from homeport.cli.provider import provider
 from homeport.cli.public import public
+from homeport.cli.restore import restore
 from homeport.cli.serve import serve
 from homeport.cli.session import session
 from homeport.cli.user import user
@@ -27,5 +32,22 @@ def main() -> None:
     """
 
 
-for command in (serve, init, account, user, key, provider, public, image, lifecycle, session, model):
+for command in (
+    serve,
+    init,
+    migrate,
+    account,
+    user,
+    key,
+    provider,
+    public,
+    image,
+    lifecycle,
+    gc,
+    fsck,
+    backup,
+    restore,
+    session,
+    model,
+):
     main.add_command(command)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,19 @@ from homeport.kernel.errors import HomeportError
 
 Result = TypeVar("Result")
 Command = Callable[..., Any]
+
+
+class CurrentStderr(io.TextIOBase):
+    """Whatever standard error is at the moment of a write."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
 
 
 def data_option(command: Command) -> Command:

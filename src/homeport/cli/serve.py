@@ -14,9 +14,11 @@ from homeport.config import Settings
 from homeport.folder import is_initialised
 
 _SHOWN = (
-    "host", "port", "region", "account", "host_suffixes", "tls_certificate", "tls_key", "workers", "log_format",
+    "host", "port", "region", "account", "storage", "archive_storage", "database", "database_connections", "migrate",
+    "host_suffixes", "tls_certificate", "tls_key", "workers", "log_format",
     "metrics_port", "download_mode", "outbound_allow", "outbound_ca_file", "quotas", "lifecycle_interval",
-    "lifecycle_clock_offset", "storage_price", "throttling", "authentication_throttling", "drain_seconds",
+    "lifecycle_clock_offset", "collection_delay", "collection_interval", "storage_price", "throttling",
+    "authentication_throttling", "scrub_days", "scrub_rate", "drain_seconds",
 )  # fmt: skip
 
 
@@ -30,7 +32,10 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         shown = "" if default is None else f"; default: {default}"
         text = f"{field.description} [HOMEPORT_{name.upper()}{shown}]"
-        command = click.option(flag, name, multiple=name == "host_suffixes", help=text)(command)
+        if field.annotation is bool:
+            command = click.option(flag, name, is_flag=True, default=None, help=text)(command)
+        else:
+            command = click.option(flag, name, multiple=name == "host_suffixes", help=text)(command)
     return command
 
 

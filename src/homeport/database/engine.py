@@ -1,23 +1,34 @@
 """The executor: compiled SQLAlchemy Core statements on a raw driver, and nothing else of SQLAlchemy at run time.
 
 `Database` is what the slices see. A unit of work is an async function that takes a `Transaction`; on SQLite it
-runs to its end on the writer thread without ever suspending, on an asynchronous driver it is simply awaited, so the
-same stores and services serve both. Must not know any table. Written after architecture.md, sections 3 and 4.
+runs to its end on the writer thread without ever suspending; on PostgreSQL it is awaited, and run again from its
+beginning when it met another one, so it must change nothing but rows. The same stores and services serve both. Must
+not know any table. Written after architecture.md, sections 3 and 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import ClauseElement
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 
 Row = tuple[Any, ...]
 Result = TypeVar("Result")
 
-_DIALECTS: Mapping[str, Dialect] = {"sqlite": sqlite.dialect(paramstyle="qmark")}
+
+@cache
+def _dialect(name: str) -> Dialect:
+    """The compiler of one kind of database; imported when the first statement needs it."""
+    if name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.dialect(paramstyle="qmark")
+    from sqlalchemy.dialects.postgresql import asyncpg
+
+    return asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
 class Statement:
@@ -33,8 +44,13 @@ class Statement:
         """Return (SQL text, parameter names in the order of their places, values fixed in the construct)."""
         known = self._compiled.get(dialect)
         if known is None:
+            conflict = getattr(self._construct, "_post_values_clause", None)
+            if conflict is not None and not hasattr(conflict, "constraint_target"):
+                # Stores write ON CONFLICT with SQLite's construct, which lacks what PostgreSQL's compiler asks for:
+                # the name of a constraint, which no statement of ours gives.
+                conflict.constraint_target = None
             compiled = self._construct.compile(
-                dialect=_DIALECTS[dialect], compile_kwargs={"render_postcompile": True}
+                dialect=_dialect(dialect), compile_kwargs={"render_postcompile": True}
             )
             places = compiled.positiontup  # type: ignore[attr-defined]
             fixed = {name: value for name, value in compiled.params.items() if value is not None}
@@ -84,6 +100,13 @@ class Database(Reader, Protocol):
 
         Whoever finds a value there may use it: it is emptied by every commit, of any process. Ask for it before the
         rows are read, and keep the value in the very dictionary that was returned.
+        """
+        ...
+
+    async def catch_up(self) -> None:
+        """A request begins: for a moment its questions may be answered from what is still true now.
+
+        Whoever never says so, such as a command or a job, asks the rows each time where that matters. Never raises.
         """
         ...
 

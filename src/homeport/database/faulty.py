@@ -93,6 +93,10 @@ class FaultyDatabase:
         """As the inner database."""
         return self._inner.derived()
 
+    async def catch_up(self) -> None:
+        """As the inner database."""
+        await self._inner.catch_up()
+
     async def write(self, work: Work[Result]) -> Result:
         self._writes += 1
         action = next((fault.action for fault in self._faults if fault.hits(self._writes)), None)

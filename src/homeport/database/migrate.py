@@ -1,7 +1,8 @@
 """Brings a database to the schema of this program: Alembic writes the SQL, our own driver runs it.
 
 Letting Alembic open its own connection would bring a second SQLite library into the process (Python's own is often
-older and lacks the WAL-reset fix), so the revisions are rendered to SQL and run in one transaction.
+older and lacks the WAL-reset fix), so the revisions are rendered to SQL and run in one transaction. That of PostgreSQL
+is in `migrate_postgres.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import apsw
 from homeport.database.sqlite import connect, turn
 from homeport.kernel.errors import Unavailable
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that this program needs; a test compares it with the newest file in `migrations/versions`."""
 
 
@@ -30,7 +31,7 @@ def migrate_sqlite(path: Path) -> str | None:
             if found != HEAD:
                 with connection:
                     # To its end: a statement that answers a row stops the ones after it.
-                    connection.execute(_upgrade_sql(found)).fetchall()
+                    connection.execute(upgrade_sql(found, "sqlite")).fetchall()
         finally:
             connection.close()
     return found
@@ -42,7 +43,11 @@ def _revision(connection: apsw.Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-def _upgrade_sql(found: str | None) -> str:
+def upgrade_sql(found: str | None, dialect: str) -> str:
+    """Return the SQL that brings the revision `found` to `HEAD`, in a dialect that SQLAlchemy knows by name.
+
+    Errors: Unavailable when `found` is of a newer program.
+    """
     # Alembic takes a quarter of a second to import; only a start that migrates pays for it.
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
@@ -64,10 +69,10 @@ def _upgrade_sql(found: str | None) -> str:
     )
     try:
         with environment:
-            environment.configure(dialect_name="sqlite", output_buffer=sql)
+            environment.configure(dialect_name=dialect, output_buffer=sql)
             environment.run_migrations()
     except CommandError as error:
         raise Unavailable(
-            f"The data folder was written by a newer Homeport (schema {found}); run that version or newer."
+            f"The database was written by a newer Homeport (schema {found}); run that version or newer."
         ) from error
     return sql.getvalue()

@@ -89,7 +89,7 @@ def _translated(error: apsw.Error) -> Exception:
     return error
 
 
-class _Queries:
+class Queries:
     """Statements on one connection; the awaits never suspend."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -113,7 +113,7 @@ class _Queries:
         return row
 
 
-class _RememberingQueries(_Queries):
+class _RememberingQueries(Queries):
     """Answers a repeated query from memory for as long as nothing whatsoever was committed.
 
     Coherent, not merely fresh: see `generation.py`. A registry is read in bursts of equal questions (who is this,
@@ -150,6 +150,9 @@ class _RememberingQueries(_Queries):
         self._forget_what_changed()
         return self._derived if self._known_at >= 0 and len(self._derived) < _DERIVED else {}
 
+    async def catch_up(self) -> None:
+        """Nothing to do: the shared counter is asked at each question."""
+
     def _recall(self, key: Any) -> Any:
         self._forget_what_changed()
         return self._known.get(key)
@@ -172,7 +175,7 @@ class _RememberingQueries(_Queries):
             self._bytes += size
 
 
-class _SqliteTransaction(_Queries):
+class _SqliteTransaction(Queries):
     async def run(self, statement: Statement, /, **values: Any) -> int:
         sql, places = statement.bind(_DIALECT, values)
         try:

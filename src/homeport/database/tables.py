@@ -2,7 +2,8 @@
 
 Moments are BIGINT microseconds since 1970 (UTC), flags are SMALLINT 0/1, documents are TEXT: the portable subset
 that SQLite, PostgreSQL, CockroachDB and YugabyteDB all speak. Migrations live in `migrations/`; a test proves
-that they build exactly these tables.
+that they build exactly these tables. What a partial index covers is stated for SQLite alone here: naming PostgreSQL
+loads its dialect at every start, and its tables are built by the migrations, which say the same.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -162,7 +164,9 @@ repository = Table(
     metadata,
     Column("id", _Key, primary_key=True, autoincrement=True),
     Column("account_id", Text, ForeignKey("account.id"), nullable=False),
-    Column("public", SmallInteger, nullable=False),  # of the account's ECR Public registry
+    Column(
+        "public", SmallInteger, nullable=False
+    ),  # 1: of ECR Public; 2: deleted, its rows are being removed
     Column("name", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("tag_mutability", Text, nullable=False),
@@ -175,6 +179,13 @@ repository = Table(
     Column("lifecycle_evaluated_at", BigInteger),
     UniqueConstraint("account_id", "public", "name", name="repository_by_name"),
     sqlite_autoincrement=True,
+)
+
+# Nearly always empty: deleted repositories whose rows are not all gone yet.
+Index(
+    "repository_by_deletion",
+    repository.c.id,
+    sqlite_where=repository.c.public == text("2"),
 )
 
 repository_tag = Table(
@@ -193,6 +204,14 @@ blob = Table(
     Column("storage_key", Text, nullable=False, unique=True),
     Column("storage_class", Text, nullable=False),  # STANDARD or ARCHIVE: where the bytes lie
     Column("created_at", BigInteger, nullable=False),
+    Column("verified_at", BigInteger),  # when the stored bytes were last read and had the digest
+    Column("damaged_at", BigInteger),  # since when they are known not to
+)
+# Damage is rare, and only the damaged ones are in the index.
+Index(
+    "blob_by_damage",
+    blob.c.damaged_at,
+    sqlite_where=blob.c.damaged_at.is_not(None),
 )
 
 repository_blob = Table(
@@ -201,7 +220,16 @@ repository_blob = Table(
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), primary_key=True),
     Column("digest", Text, ForeignKey("blob.digest"), primary_key=True),
     Column("linked_at", BigInteger, nullable=False),
+    Column(
+        "review_since", BigInteger
+    ),  # since when no image may refer to it any more, or yet; null: one does
     Index("repository_blob_by_digest", "digest"),
+)
+# Of all links only those that wait for their review are in the index.
+Index(
+    "repository_blob_by_review",
+    repository_blob.c.review_since,
+    sqlite_where=repository_blob.c.review_since.is_not(None),
 )
 
 image = Table(
@@ -268,6 +296,9 @@ upload = Table(
     Column("version", BigInteger, nullable=False),
     Column("parts", BigInteger, nullable=False),
     Column("small_parts", SmallInteger, nullable=False),
+    Column(
+        "state", Text
+    ),  # of the acknowledged bytes, where the blob store needs to be told; else empty or null
     Column("created_at", BigInteger, nullable=False),
     Column("touched_at", BigInteger, nullable=False),
     Index("upload_by_age", "touched_at"),
@@ -279,7 +310,37 @@ tombstone = Table(
     metadata,
     Column("storage_key", Text, primary_key=True),
     Column("delete_after", BigInteger, nullable=False),
+    Column("size", BigInteger),  # of the blob that nobody holds any more; null for bytes that never were one
     Index("tombstone_by_time", "delete_after"),
+)
+
+# While one of these is in force no bytes vanish whose rows somebody has seen: a backup copies rows first, bytes later.
+deletion_hold = Table(
+    "deletion_hold",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+# Bytes that no row knew of: they stay where they are and are deleted only when somebody says so.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("storage_key", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    Index("quarantine_by_time", "found_at"),
+)
+
+# How far the verification of stored bytes is. `fence` grows with each lease, as that of a job.
+scrub = Table(
+    "scrub",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("cursor", Text, nullable=False),  # the last digest that was looked at
+    Column("resume_after", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
 )
 
 # One document of each kind for a registry: its policy, replication, scanning and signing configuration,

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from homeport.blobs.port import StorageClass
+from homeport.collection import store as references
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.images import archive_store, store
 from homeport.images.model import Image, Status
@@ -158,7 +159,7 @@ async def release(tx: Transaction, digests: Iterable[str], now: datetime) -> Non
     alone = [
         digest
         for digest in digests
-        if not await archive_store.is_needed(tx, digest) and await archive_store.is_archived(tx, digest)
+        if not await references.is_needed(tx, digest) and await references.is_archived(tx, digest)
     ]
     await _settle(tx, alone, now)
 

@@ -52,14 +52,6 @@ _here = and_(
     image_blob.c.repository_id == repository_blob.c.repository_id,
     image_blob.c.digest == repository_blob.c.digest,
 )
-_referring = (
-    select(image.c.id)
-    .select_from(repository_blob.join(image_blob, _here).join(image, image.c.id == image_blob.c.image_id))
-    .where(repository_blob.c.digest == bindparam("digest"))
-    .limit(1)
-)
-_needed = Statement(_referring.where(image.c.status != Status.ARCHIVED.value))
-_archived = Statement(_referring.where(image.c.status == Status.ARCHIVED.value))
 _pushed = Statement(
     select(func.max(repository_blob.c.linked_at)).where(
         repository_blob.c.digest == bindparam("digest"),
@@ -104,16 +96,6 @@ async def children(db: Reader, image_id: int) -> list[tuple[str, Status]]:
 async def live_parents(db: Reader, repository: int, digest: str) -> list[str]:
     """Return digests (at most ten) of the indexes that name the image and are not archived."""
     return [row[0] for row in await db.all(_live_parents, repository=repository, digest=digest)]
-
-
-async def is_needed(db: Reader, digest: str) -> bool:
-    """Whether any image of any repository refers to the blob and is not archived."""
-    return await db.first(_needed, digest=digest) is not None
-
-
-async def is_archived(db: Reader, digest: str) -> bool:
-    """Whether any archived image of any repository refers to the blob."""
-    return await db.first(_archived, digest=digest) is not None
 
 
 async def last_push(db: Reader, digest: str) -> datetime | None:

@@ -161,10 +161,13 @@ class _Restoring:
                 await store.put_tag(tx, here.id, former, image.id, self._now)
 
 
-async def purge(db: Database, now: datetime) -> int:
-    """Drop what was kept of images whose time is over, in small transactions; return how many."""
+async def purge(db: Database, now: datetime, doubted: datetime | None = None) -> int:
+    """Drop what was kept of images whose time is over, in small transactions; return how many.
+
+    Their blobs are reviewed, as in doubt since `doubted`: the moment by the clock that is not ahead; default: `now`.
+    """
     removed = 0
     while ids := await recycle_store.over(db, now, _PURGED):
-        await db.write(functools.partial(recycle_store.remove, ids=ids))
+        await db.write(functools.partial(recycle_store.remove, ids=ids, now=doubted or now))
         removed += len(ids)
     return removed

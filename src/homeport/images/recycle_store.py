@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Text, and_, bindparam, delete, insert, select, update
 
+from homeport.collection import store as references
 from homeport.database.engine import Reader, Row, Statement, Transaction
 from homeport.database.tables import deleted_image, deleted_image_blob, image, image_blob
 from homeport.images.model import DeletedImage, Image, Retention
@@ -191,7 +192,8 @@ async def over(db: Reader, now: datetime, count: int) -> list[int]:
     return [row[0] for row in await db.all(_over, now=to_micros(now), count=count)]
 
 
-async def remove(tx: Transaction, ids: list[int]) -> None:
-    """Drop what was kept of images, by id."""
+async def remove(tx: Transaction, ids: list[int], now: datetime) -> None:
+    """Drop what was kept of images, by id; their blobs are reviewed, as in doubt since `now`."""
     for each in ids:
+        await references.release_deleted_image(tx, each, now)
         await tx.run(_remove, id=each)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from homeport.collection import store as references
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.images import archive, pins_store, recycle_store, rules, store
 from homeport.images.headroom import Headroom
@@ -334,8 +335,10 @@ async def _remove(
     keep: Retention | None,
 ) -> None:
     released = await archive.standard_blobs(tx, image.id)
-    if keep is not None:
+    if keep is not None:  # then its blobs are reviewed when it leaves the bin
         await recycle_store.keep(tx, repository.id, image, tags, now, keep)
+    else:
+        await references.release_image(tx, repository.id, image.id, now)
     await store.remove(tx, image.id)
     await archive.release(tx, released, now)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from homeport.database.engine import Reader, Row, Statement, Transaction
+from homeport.database.keys import HighestKey
 from homeport.database.tables import blob, image, image_blob, image_child, image_tag, repository_blob
 from homeport.images.model import Image, Manifest, Status, StoredManifest, TagStatus
 from homeport.kernel.clock import from_micros, to_micros
@@ -113,6 +114,7 @@ _count_unarchived = Statement(
     )
 )
 _newest = Statement(select(func.max(image.c.id)))
+_highest_id = Statement(select(HighestKey(image.c.id)))
 _count_tags = Statement(select(func.count()).where(image_tag.c.image_id == bindparam("image")))
 _blob_here = Statement(
     select(blob.c.size)
@@ -120,6 +122,7 @@ _blob_here = Statement(
     .where(
         repository_blob.c.repository_id == bindparam("repository"),
         repository_blob.c.digest == bindparam("digest"),
+        blob.c.damaged_at.is_(None),
     )
 )
 _parents = Statement(
@@ -302,6 +305,12 @@ async def count_unarchived(db: Reader, repository: int, most: int) -> int:
 async def newest(db: Reader) -> int:
     """Return the highest id of all images of all repositories, 0 without any."""
     row = await db.first(_newest)
+    return int(row[0] or 0) if row else 0
+
+
+async def highest_id(db: Reader) -> int:
+    """Return an id that none exceeds which was given out so far, also to images that are not committed yet."""
+    row = await db.first(_highest_id)
     return int(row[0] or 0) if row else 0
 
 

@@ -20,6 +20,10 @@ class Kind(StrEnum):
     """Find out what the policy of the repository of the stored plan `plan` wants, and do it."""
     SCHEDULE_LIFECYCLE = "schedule-lifecycle"
     """Add a run for each repository with a policy that had none since `slot`, in microseconds since 1970."""
+    COLLECT = "collect"
+    """Let go of bytes that nobody refers to any more, and delete those whose time is over."""
+    REVIEW_EVERYTHING = "review-everything"
+    """Have each blob reviewed once that no image refers to; `stage`, `repository` and `after` say how far that is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,12 @@ _due_of = Statement(
     .order_by(job.c.id)
     .limit(1)
 )
+_due_of_kind = Statement(
+    select(job.c.id, job.c.kind, job.c.subject, job.c.attempts, job.c.fence)
+    .where(job.c.run_after <= bindparam("now"), job.c.kind == bindparam("kind"))
+    .order_by(job.c.id)
+    .limit(1)
+)
 _mine = (job.c.id == bindparam("job"), job.c.fence == bindparam("seen"))
 _lease = Statement(
     update(job)
@@ -65,6 +71,7 @@ _later = Statement(
         attempts=bindparam("attempts"),
     )
 )
+_proceed = Statement(update(job).where(*_mine).values(subject=bindparam("subject")))
 _finish = Statement(delete(job).where(*_mine))
 
 
@@ -107,6 +114,11 @@ async def take(
     )
 
 
+async def take_any(tx: Transaction, kind: Kind, now: datetime, until: datetime) -> Job | None:
+    """Take some job of that kind, for oneself until `until`; None when there is none that is due."""
+    return await _leased(tx, await tx.first(_due_of_kind, kind=kind.value, now=to_micros(now)), until)
+
+
 async def _leased(tx: Transaction, row: Row | None, until: datetime) -> Job | None:
     if row is None:
         return None
@@ -118,6 +130,12 @@ async def _leased(tx: Transaction, row: Row | None, until: datetime) -> Job | No
 async def renew(tx: Transaction, held: Job, until: datetime) -> None:
     """Keep the job until `until`. Errors: LeaseLost."""
     if await tx.run(_renew, job=held.id, seen=held.fence, until=to_micros(until)) != 1:
+        raise LeaseLost
+
+
+async def proceed(tx: Transaction, held: Job, subject: dict[str, Any]) -> None:
+    """Write down how far the job is: whoever leases it next begins with `subject`. Errors: LeaseLost."""
+    if await tx.run(_proceed, job=held.id, seen=held.fence, subject=json.dumps(subject, sort_keys=True)) != 1:
         raise LeaseLost
 
 

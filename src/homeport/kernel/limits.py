@@ -47,6 +47,7 @@ API_BODY_BYTES = 29 * MIB  # ours: a 20 MiB part in base64, with room for the ot
 HEADER_LINE_BYTES = 32 * 1024  # ours: one header line
 TOKEN_SECONDS = 12 * 3600  # ECR: GetAuthorizationToken
 DOWNLOAD_SECONDS = 900  # ours: life of a GetDownloadUrlForLayer address; ECR's live for about an hour
+COLLECTED_BYTES_SECONDS = 3600  # ours: how long bytes outlive their last row; longer than any address of theirs lives
 SIGNATURE_SKEW_SECONDS = 15 * 60  # AWS Signature Version 4
 BODY_MIN_BYTES_PER_WINDOW = 16 * 1024  # ours: a body that comes more slowly is cut off
 BODY_WINDOW_SECONDS = 60  # ours

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 from aiohttp import web
 
-from homeport.blobs.port import BlobError, BlobReader
+from homeport.blobs.port import BlobError, BlobMissing, BlobReader
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import BlobUnknown, Unavailable, UnsupportedOperation
 from homeport.oci.paths import Route
 from homeport.oci.visit import Visit
 from homeport.region import Region
+from homeport.repositories import store as repository_store
 from homeport.telemetry import log
 from homeport.uploads import service as uploads
 from homeport.uploads import store as upload_store
@@ -23,6 +24,7 @@ from homeport.uploads.model import Blob
 from homeport.wire import download
 from homeport.wire.answer import Answer
 from homeport.wire.exchange import Exchange
+from homeport.wire.modes import DownloadMode
 
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
 _INLINE_BYTES = 64 * 1024  # up to here one read and one write cost less than a thread
@@ -63,8 +65,16 @@ async def _find(visit: Visit, operation: str, route: Route) -> Blob:
     repository = await visit.repository(operation, route.repository)
     digest = _digest(route.reference)
     found = await uploads.blob(visit.region.db, repository, digest)
+    if found is not None and operation == "HeadBlob":  # so asks a client that would otherwise push it
+        delay = visit.region.collection_delay
+        found = await uploads.claim(visit.region.db, visit.now, repository, found, delay)
     if found is None or found.archived:
         raise BlobUnknown(f"The blob {digest} does not exist in the repository with name '{repository.name}'")
+    if found.damaged:  # unknown, so that a client which has it pushes it again
+        raise BlobUnknown(
+            f"The stored bytes of the blob {digest} in the repository with name '{repository.name}' are damaged; "
+            "push it again"
+        )
     return found
 
 
@@ -91,8 +101,10 @@ async def by_token(region: Region, exchange: Exchange) -> web.StreamResponse:
     exchange.operation = "DownloadLayer"
     token = exchange.raw_path.removeprefix("/layers/")
     grant = region.downloads.read(token, region.clock.now())
-    found = await upload_store.find_blob(region.db, grant.repository_id, grant.digest)
-    if found is None or found.archived:
+    found = None
+    if await repository_store.by_id(region.db, grant.repository_id) is not None:
+        found = await upload_store.find_blob(region.db, grant.repository_id, grant.digest)
+    if found is None or not found.at_hand:
         raise BlobUnknown("The layer does not exist any more")
     return await stream(region, exchange, found)
 
@@ -130,12 +142,18 @@ async def stream(region: Region, exchange: Exchange, blob: Blob) -> web.StreamRe
     first, count = part if part is not None else (0, blob.size)
     if part is not None:
         headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{blob.size}"
+    if region.download_mode is DownloadMode.REDIRECT:
+        elsewhere = _elsewhere(region, blob)
+        if elsewhere is not None:
+            return elsewhere
     headers["Content-Length"] = str(count)
     status = 206 if part is not None else 200
-    reader = await asyncio.get_running_loop().run_in_executor(None, _open, region, blob)
+    reader = await _opened(region, blob)
     try:
         if count <= _INLINE_BYTES:
-            return Answer(status=status, body=reader.read(first, count), headers=headers)
+            return Answer(
+                status=status, body=await _small(region, blob, reader, first, count), headers=headers
+            )
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = count
         await download.send(request, response, reader, first, count, region.download_mode, region.threads)
@@ -144,14 +162,55 @@ async def stream(region: Region, exchange: Exchange, blob: Blob) -> web.StreamRe
         reader.close()
 
 
+async def _opened(region: Region, blob: Blob) -> BlobReader:
+    """Open the bytes of `blob`; where they are not, ask once more where they are: they may have moved since."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return await loop.run_in_executor(None, _open, region, blob)
+        except BlobMissing:
+            known = await upload_store.stored_blob(region.db, blob.digest)
+            if known is None:
+                raise BlobUnknown("The blob does not exist any more") from None
+            if known.storage_key == blob.storage_key:
+                raise _damaged(blob, "BlobMissing") from None
+            blob = known
+
+
+def _damaged(blob: Blob, kind: str) -> Unavailable:
+    log.error("blob_damaged", digest=blob.digest, storage_key=blob.storage_key, kind=kind)
+    return Unavailable("The bytes of this blob cannot be read; the operator has been told")
+
+
+async def _small(region: Region, blob: Blob, reader: BlobReader, first: int, count: int) -> bytes:
+    if reader.fileno() is not None:
+        return reader.read(first, count)
+    try:  # from another machine
+        return await region.threads.run(partial(reader.read, first, count))
+    except BlobError as error:
+        raise _damaged(blob, type(error).__name__) from error
+
+
+def _elsewhere(region: Region, blob: Blob) -> Answer | None:
+    """Send the client to where the bytes are, range and all; None when it cannot go there.
+
+    The address works for whoever has it, so it is short-lived and no cache may keep it.
+    """
+    address = region.blobs.address(blob.storage_key)
+    if address is None:
+        return None
+    headers = {"Location": address, "Docker-Content-Digest": blob.digest, "Cache-Control": "no-store"}
+    return Answer(status=307, headers=headers)
+
+
 def _open(region: Region, blob: Blob) -> BlobReader:
     try:
         reader = region.blobs.reader(blob.storage_key)
+    except BlobMissing:
+        raise
     except BlobError as error:
-        log.error("blob_damaged", digest=blob.digest, storage_key=blob.storage_key, kind=type(error).__name__)
-        raise Unavailable("The bytes of this blob cannot be read; the operator has been told") from error
+        raise _damaged(blob, type(error).__name__) from error
     if reader.size != blob.size:  # never a wrong byte: better no answer than a truncated layer
         reader.close()
-        log.error("blob_damaged", digest=blob.digest, storage_key=blob.storage_key, kind="size")
-        raise Unavailable("The bytes of this blob cannot be read; the operator has been told")
+        raise _damaged(blob, "size")
     return reader

@@ -53,7 +53,9 @@ async def _mount(visit: Visit, route: Route, query: Mapping[str, str]) -> Answer
     enabled = repository.public or await registries.mounts_blobs(visit.region.db, visit.account)
     if enabled:
         blob = await uploads.blob(visit.region.db, repository, digest)
-        if blob is not None and blob.archived:
+        if blob is not None:
+            blob = await uploads.claim(visit.region.db, visit.now, repository, blob)
+        if blob is not None and not blob.at_hand:
             blob = None
     if enabled and blob is None and query.get("from"):
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from homeport.collection import drain
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.kernel.errors import (
     LimitExceeded,
@@ -92,8 +93,12 @@ async def _require_room(tx: Reader, account: str, most: int, *, public: bool = F
         )
 
 
-async def delete(db: Database, account: str, name: str, *, force: bool, public: bool = False) -> Repository:
+async def delete(
+    db: Database, now: datetime, account: str, name: str, *, force: bool, public: bool = False
+) -> Repository:
     """Delete a repository, when `force` with its images and those that were deleted and could be restored.
+
+    It is gone at once. The rows of a small one go with it, the others in small steps (`collection.drain`).
 
     Errors: RepositoryNotFound, RepositoryNotEmpty also when `force` while tags are pinned.
     """
@@ -105,7 +110,9 @@ async def delete(db: Database, account: str, name: str, *, force: bool, public: 
         pinned = await store.pinned_tags(tx, found.id, _SHOWN)
         if pinned:
             raise RepositoryNotEmpty(name, account, ", ".join(pinned))
-        await store.remove(tx, found.id)
+        await store.give_up_uploads(tx, found.id)
+        await drain.detach(tx, found.id)
+        await drain.step(tx, found.id, now)
         return found
 
     return await db.write(work)

@@ -29,7 +29,7 @@ _columns = select(
 )
 _registry = (repository.c.account_id == bindparam("account"), repository.c.public == bindparam("public"))
 _by_name = Statement(_columns.where(*_registry, repository.c.name == bindparam("name")))
-_by_id = Statement(_columns.where(repository.c.id == bindparam("id")))
+_by_id = Statement(_columns.where(repository.c.id == bindparam("id"), repository.c.public != 2))
 _private = Statement(
     _columns.where(repository.c.public == 0, repository.c.id > bindparam("after"))
     .order_by(repository.c.id)
@@ -64,10 +64,10 @@ _set_policy = Statement(
 _set_scan_on_push = Statement(
     update(repository).where(repository.c.id == bindparam("id_")).values(scan_on_push=bindparam("on_push"))
 )
-_delete = Statement(delete(repository).where(repository.c.id == bindparam("id")))
 _delete_uploads = Statement(
     update(upload).where(upload.c.repository_id == bindparam("id_")).values(touched_at=0)
 )
+_any = Statement(select(repository.c.id).limit(1))
 _any_image = Statement(select(image.c.id).where(image.c.repository_id == bindparam("id")).limit(1))
 _pinned = Statement(
     select(pinned_tag.c.name)
@@ -123,7 +123,7 @@ async def find(db: Reader, account: str, name: str, *, public: bool = False) -> 
 
 
 async def by_id(db: Reader, repository_id: int) -> Repository | None:
-    """Return the repository with that id, or None."""
+    """Return the repository with that id, None also when it is deleted and only its rows are not all gone."""
     row = await db.first(_by_id, id=repository_id)
     return _value(row) if row else None
 
@@ -131,6 +131,11 @@ async def by_id(db: Reader, repository_id: int) -> Repository | None:
 async def private(db: Reader, after: int, count: int) -> list[Repository]:
     """Return up to `count` private repositories of all registries with ids above `after`, in order of id."""
     return [_value(row) for row in await db.all(_private, after=after, count=count)]
+
+
+async def any_of(db: Reader) -> bool:
+    """Whether any account has a repository."""
+    return await db.first(_any) is not None
 
 
 async def page(db: Reader, account: str, after: str, count: int, *, public: bool = False) -> list[Repository]:
@@ -180,10 +185,9 @@ async def set_policy(tx: Transaction, repository_id: int, text: str | None) -> N
     await tx.run(_set_policy, id_=repository_id, text=text)
 
 
-async def remove(tx: Transaction, repository_id: int) -> None:
-    """Delete the repository with everything in it; its open uploads become due for the sweeper."""
+async def give_up_uploads(tx: Transaction, repository_id: int) -> None:
+    """Have the open uploads of a repository that is deleted removed by the next sweep."""
     await tx.run(_delete_uploads, id_=repository_id)
-    await tx.run(_delete, id=repository_id)
 
 
 async def count(db: Reader, account: str, most: int, *, public: bool = False) -> int:

@@ -24,6 +24,7 @@ from homeport.blobs.port import (
     StorageKey,
     new_storage_key,
 )
+from homeport.collection import store as references
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.images import archive_store
 from homeport.jobs import store as jobs
@@ -48,17 +49,22 @@ class Stopped(Exception):
     """The copy was broken off."""
 
 
-async def replace_archived(tx: Transaction, digest: str, storage_key: StorageKey, now: datetime) -> bool:
-    """The bytes of a blob came once more, as `storage_key`: let them take the place of those in the archive.
+async def replace_stored(tx: Transaction, digest: str, storage_key: StorageKey, now: datetime) -> bool:
+    """The bytes of a blob came once more, as `storage_key`: let them take the place of archived or damaged ones.
 
-    False when the blob's bytes are at hand anyway. A job looks again when no manifest has come for them in time.
+    False when the blob's bytes are at hand anyway. A job looks again when no manifest has come in time for bytes that
+    were archived.
     """
     known = await store.stored_blob(tx, digest)
-    if known is None or known.storage_key.storage_class is StorageClass.STANDARD:
+    if known is None:
+        return False
+    archived = known.storage_key.storage_class is StorageClass.ARCHIVE
+    if not archived and not known.damaged:
         return False
     await store.repoint(tx, known, storage_key)
     await store.add_tombstone(tx, known.storage_key, now + _READERS)
-    await jobs.add(tx, Kind.SETTLE_BLOBS, {"digests": [digest]}, now, now + _PUSH)
+    if archived:
+        await jobs.add(tx, Kind.SETTLE_BLOBS, {"digests": [digest]}, now, now + _PUSH)
     return True
 
 
@@ -67,9 +73,9 @@ async def wanted(db: Reader, digest: str, now: datetime) -> tuple[StorageClass |
 
     A layer that was pushed a while ago and not yet made part of an image may be needed any moment.
     """
-    if await archive_store.is_needed(db, digest):
+    if await references.is_needed(db, digest):
         return StorageClass.STANDARD, None
-    if not await archive_store.is_archived(db, digest):
+    if not await references.is_archived(db, digest):
         return None, None
     pushed = await archive_store.last_push(db, digest)
     if pushed is not None and now - pushed < _PUSH:

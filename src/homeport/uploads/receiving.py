@@ -6,10 +6,20 @@ import contextlib
 from collections.abc import Sequence
 from types import TracebackType
 
-from homeport.blobs.port import BlobError, BlobFinished, BlobStore, BlobWriter, StorageKey
+from homeport.blobs.port import (
+    BlobError,
+    BlobFinished,
+    BlobMissing,
+    BlobSealed,
+    BlobStore,
+    BlobWriter,
+    Finished,
+    StorageKey,
+)
+from homeport.kernel.digests import Digest
 from homeport.kernel.errors import DigestInvalid, HomeportError, TooLarge, UploadNotFound
 from homeport.kernel.limits import LAYER_BYTES
-from homeport.uploads.hashing import Hash, RunningHashes
+from homeport.uploads.hashing import Hash, RunningHashes, digest_of_stored
 from homeport.uploads.model import Upload
 
 
@@ -25,9 +35,10 @@ class _Replay:
     the same bytes again.
     """
 
-    def __init__(self, blobs: BlobStore, key: StorageKey, offset: int) -> None:
+    def __init__(self, blobs: BlobStore, key: StorageKey, offset: int, *, proven: bool) -> None:
         self._blobs = blobs
         self._key = key
+        self._proven = proven
         self._reader = blobs.reader(key)
         self.offset = offset
 
@@ -42,9 +53,13 @@ class _Replay:
             self.offset += len(part)
         return self.offset - before
 
-    def finish(self, size: int) -> None:
+    def save(self) -> str:
+        raise UploadNotFound("This upload was finished before; send its digest, or begin a new upload")
+
+    def finish(self, size: int) -> Finished:
         self._blobs.finish(self._key, size)
         self.close()
+        return Finished(self._key, self._proven)
 
     def close(self) -> None:
         self._reader.close()
@@ -53,9 +68,10 @@ class _Replay:
 def _writer(blobs: BlobStore, upload: Upload) -> BlobWriter:
     try:
         try:
-            return blobs.writer(upload.storage_key, upload.offset)
-        except BlobFinished:
-            return _Replay(blobs, upload.storage_key, upload.offset)
+            return blobs.writer(upload.storage_key, upload.offset, upload.state)
+        except BlobFinished as done:
+            # Where nodes share the bytes, another writer may have finished them, with others than this process hashed.
+            return _Replay(blobs, done.key, upload.offset, proven=not blobs.shared)
     except BlobError as error:
         raise lost(upload) from error
 
@@ -74,7 +90,10 @@ class Receiving:
         self.upload = upload
         self.offset = upload.offset
         self._hashes = hashes
+        self._blobs = blobs
         self._hash: Hash | None = None
+        self.finished: Finished | None = None
+        """Where the bytes are, once they are durable."""
         self.limit = limit
         self._writer = _writer(blobs, upload)
         self._closed = False
@@ -113,8 +132,9 @@ class Receiving:
         self.offset = self.upload.offset
         self._hash = None
         if not self._closed:  # once closed, others may have the object
-            with contextlib.suppress(HomeportError, BlobError):
-                self._writer.cut(self.offset)
+            if not self.shared:  # there, what is not saved is forgotten when the writer is closed
+                with contextlib.suppress(HomeportError, BlobError):
+                    self._writer.cut(self.offset)
             self.close()
 
     def sha256(self) -> str | None:
@@ -126,9 +146,47 @@ class Receiving:
         if self._hash is not None:
             self._hashes.keep(self.upload.id, self.offset, self._hash)
 
-    def finish(self) -> None:
+    def save(self) -> str:
+        """Have the bytes so far survive this node, where nodes share the store. Blocking.
+
+        Return what the row must say about them. Errors: UploadNotFound, StorageFull, Unavailable.
+        """
+        return self._writer.save()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other nodes may continue the upload, so that `save` must come before its row."""
+        return self._blobs.shared
+
+    def running(self, algorithm: str) -> Digest | None:
+        """Return the digest of all bytes if it has been running from the start, else None."""
+        known = self.sha256() if algorithm == "sha256" else None
+        return Digest(f"sha256:{known}") if known is not None else None
+
+    def digest(self, algorithm: str) -> Digest:
+        """Return the digest of all bytes, read back. Blocking.
+
+        Where long staged bytes cannot be read they are finished first: nobody knows of them before their row is
+        committed. Errors: those of `finish`.
+        """
+        try:
+            return digest_of_stored(self._blobs, self.upload.storage_key, algorithm)
+        except (BlobSealed, BlobMissing):
+            finished = self.finish()
+            return digest_of_stored(self._blobs, finished.key, algorithm)
+
+    def prove(self, digest: Digest) -> Digest:
+        """Return the digest of what is durable: `digest`, which was verified, unless that proves nothing. Blocking."""
+        finished = self.finish()
+        if finished.proven:
+            return digest
+        return digest_of_stored(self._blobs, finished.key, digest.algorithm)
+
+    def finish(self) -> Finished:
         """Make all bytes durable and let go. Blocking. Errors: BlobError, StorageFull, Unavailable."""
-        self._writer.finish(self.offset)
+        if self.finished is None:
+            self.finished = self._writer.finish(self.offset)
+        return self.finished
 
     def close(self) -> None:
         """Let go of the stored object, which others may use from now on."""

@@ -6,13 +6,19 @@ Callers have authorised already. Bytes move in `receiving.py`; here rows decide 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from homeport.blobs.port import BlobBusy, BlobError, BlobStore, StorageKey, new_storage_key
+from homeport.collection import service as collection
+from homeport.collection.model import Link
+from homeport.collection.rules import must_be_kept
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.kernel import limits
 from homeport.kernel.digests import Digest
@@ -24,15 +30,18 @@ from homeport.kernel.errors import (
     LimitExceeded,
     RangeInvalid,
     RepositoryNotFound,
+    Unavailable,
     UploadNotFound,
 )
 from homeport.kernel.limits import ECR_QUOTAS, Quotas
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Repository
 from homeport.uploads import placement, store
-from homeport.uploads.hashing import RunningHashes, digest_of_stored
+from homeport.uploads.hashing import RunningHashes
 from homeport.uploads.model import Blob, Upload
 from homeport.uploads.receiving import Receiving, lost
+
+T = TypeVar("T")
 
 _TAKEN = "Another request writes or has written to this upload; ask for its status"
 
@@ -60,14 +69,14 @@ class Uploads:
         self._busy.add(upload.id)
         try:
             try:
-                received = Receiving(self.blobs, self.hashes, upload, limit)
+                received = await self._open(upload, limit)
             except BlobBusy:
                 raise RangeInvalid(_TAKEN, upload.offset) from None
             with received:
                 version = await store.version(db, upload.id)
                 if version is None:
                     if not await store.is_owned(db, upload):
-                        self.blobs.discard(upload.storage_key)
+                        await _aside(partial(self.blobs.discard, upload.storage_key))
                     raise UploadNotFound(
                         f"The upload with id '{upload.id}' was finished or cancelled meanwhile"
                     )
@@ -77,6 +86,28 @@ class Uploads:
                 yield received
         finally:
             self._busy.discard(upload.id)
+
+    async def _open(self, upload: Upload, limit: int) -> Receiving:
+        if not self.blobs.shared:  # opening a file costs less than asking a thread to
+            return Receiving(self.blobs, self.hashes, upload, limit)
+        opened: list[Receiving] = []
+        try:
+            await _aside(lambda: opened.append(Receiving(self.blobs, self.hashes, upload, limit)))
+        except asyncio.CancelledError:
+            for each in opened:
+                each.close()
+            raise
+        return opened[0]
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Run blocking `work` in a thread to its end, also when the caller is cancelled: what it uses is then free."""
+    running = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +156,23 @@ async def find(db: Reader, place: Place, upload_id: str) -> Upload:
 
 
 async def advance(db: Database, now: datetime, received: Receiving, *, small_part: bool = False) -> Upload:
-    """Acknowledge the bytes that `received` wrote. Errors: RangeInvalid when another node was faster."""
+    """Acknowledge the bytes that `received` wrote.
+
+    Errors: RangeInvalid when another node was faster, UploadNotFound, StorageFull, Unavailable.
+    """
     seen = received.upload
+    state = await _aside(received.save) if received.shared else ""
     advanced = replace(
         seen,
         offset=received.offset,
         version=seen.version + 1,
         parts=seen.parts + 1,
         small_parts=2 if seen.small_parts else int(small_part),
+        state=state,
     )
 
     async def work(tx: Transaction) -> bool:
-        won = await store.advance(tx, seen, advanced.offset, advanced.small_parts, now)
+        won = await store.advance(tx, seen, advanced.offset, advanced.small_parts, now, state)
         if not won:
             await _disown(tx, seen, now)
         return won
@@ -162,46 +198,62 @@ async def finish(
     RepositoryNotFound when it or the repository went away meanwhile.
     """
     upload, size = received.upload, received.offset
-    loop = asyncio.get_running_loop()
     try:
-        known = received.sha256() if digest.algorithm == "sha256" else None
-        if known is not None:
-            found = Digest(f"sha256:{known}")
-        else:
-            found = await loop.run_in_executor(
-                None, digest_of_stored, uploads.blobs, upload.storage_key, digest.algorithm
-            )
-        if found != digest:
-            await cancel(db, uploads, now, upload)
-            raise DigestInvalid(f"The uploaded bytes have the digest {found}, not {digest}")
-        await loop.run_in_executor(None, received.finish)
+        found = received.running(digest.algorithm) or await _aside(partial(received.digest, digest.algorithm))
+        if found == digest:
+            found = await _aside(partial(received.prove, digest))
     except BlobError as error:
         raise lost(upload) from error
+    key = received.finished.key if received.finished is not None else upload.storage_key
+    if found != digest:
+        if key != upload.storage_key:
+            await _abandon(db, uploads.blobs, key, now)
+        await cancel(db, uploads, now, upload)
+        raise DigestInvalid(f"The uploaded bytes have the digest {found}, not {digest}")
 
     async def work(tx: Transaction) -> bool | None:
         if not await store.close(tx, upload):
             await _disown(tx, upload, now)
             return None
+        if key != upload.storage_key:  # what lies under the upload's own key is of no more use
+            await store.add_tombstone(tx, upload.storage_key, now)
         present = await repositories.find(
             tx, place.repository.account, place.repository.name, public=place.repository.public
         )
         if present is None or present.id != upload.repository_id:
             raise RepositoryNotFound(place.repository.name, place.repository.account)
-        added = await store.add_blob(tx, digest, size, upload.storage_key, now)
+        added = await store.add_blob(tx, digest, size, key, now)
         if not added:
-            added = await placement.replace_archived(tx, digest, upload.storage_key, now)
+            added = await placement.replace_stored(tx, digest, key, now)
         if not added:
-            await store.add_tombstone(tx, upload.storage_key, now)
+            await store.add_tombstone(tx, key, now)
         await store.link(tx, upload.repository_id, digest, now)
         return added
 
-    added = await db.write(work)
+    try:
+        added = await db.write(work)
+    except RepositoryNotFound:
+        if key != upload.storage_key:
+            await _abandon(db, uploads.blobs, key, now)
+        raise
     uploads.hashes.drop(upload.id)
     if added is None:
+        if key != upload.storage_key:
+            await _abandon(db, uploads.blobs, key, now)
         raise UploadNotFound(f"The upload with id '{upload.id}' was finished or cancelled meanwhile")
     if not added:
-        await _remove_bytes(db, uploads.blobs, upload.storage_key)
-    return Blob(digest, size, upload.storage_key)
+        await _remove_bytes(db, uploads.blobs, key)
+    return Blob(digest, size, key)
+
+
+async def _abandon(db: Database, blobs: BlobStore, key: StorageKey, now: datetime) -> None:
+    """Remove bytes that were finished under a key of their own and will not become a blob."""
+
+    async def work(tx: Transaction) -> None:
+        await store.add_tombstone(tx, key, now)
+
+    await db.write(work)
+    await _remove_bytes(db, blobs, key)
 
 
 def layer_exists(place: Place, digest: Digest) -> LayerAlreadyExists:
@@ -232,7 +284,9 @@ async def finish_parts(
             f"Layer parts except the last one must have at least {quotas.layer_part_min_bytes} bytes"
         )
     known = await store.find_blob(db, place.repository.id, digest)
-    if known is not None and not known.archived:
+    if known is not None and known.at_hand:
+        known = await claim(db, now, place.repository, known)
+    if known is not None and known.at_hand:
         await cancel(db, uploads, now, upload)
         raise layer_exists(place, digest)
     async with uploads.receive(db, upload) as received:
@@ -260,7 +314,7 @@ async def mount(
 
     async def work(tx: Transaction) -> Blob | None:
         found = await store.find_blob(tx, source.id, digest)
-        if found is not None and found.archived:
+        if found is not None and not found.at_hand:
             return None
         if found is not None:
             await repositories.get(tx, target.account, target.name, public=target.public)
@@ -273,6 +327,21 @@ async def mount(
 async def blob(db: Reader, repository: Repository, digest: Digest) -> Blob | None:
     """Return a blob that the repository holds, or None."""
     return await store.find_blob(db, repository.id, digest)
+
+
+async def claim(
+    db: Database, now: datetime, repository: Repository, known: Blob, delay: timedelta = timedelta()
+) -> Blob | None:
+    """A client is about to be told that it need not push `known`: see to it that the manifest finds the blob.
+
+    A review that is due within half the `delay` of the collection is put off. Return the blob as it is then, None when
+    it was collected meanwhile.
+    """
+    if not must_be_kept(known.review_since, now, delay):
+        return known
+    with contextlib.suppress(Unavailable):  # a full disk takes no manifest either, and reading must go on
+        await collection.keep(db, now, Link(repository.id, known.digest))
+    return await store.find_blob(db, repository.id, known.digest)
 
 
 async def sweep(db: Database, uploads: Uploads, now: datetime) -> int:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, exists, func, insert, null, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_if_new
 
 from homeport.blobs.port import StorageKey
 from homeport.database.engine import Reader, Row, Statement, Transaction
-from homeport.database.tables import blob, image, image_blob, repository_blob, tombstone, upload
-from homeport.kernel.clock import to_micros
+from homeport.database.tables import (
+    blob,
+    deletion_hold,
+    image,
+    image_blob,
+    repository_blob,
+    tombstone,
+    upload,
+)
+from homeport.kernel.clock import from_micros, to_micros
 from homeport.uploads.model import Blob, Upload
 
 _columns = select(
@@ -23,6 +31,7 @@ _columns = select(
     upload.c.version,
     upload.c.parts,
     upload.c.small_parts,
+    upload.c.state,
 )
 _find = Statement(
     _columns.where(
@@ -60,6 +69,7 @@ _advance = Statement(
         version=upload.c.version + 1,
         parts=upload.c.parts + 1,
         small_parts=bindparam("small"),
+        state=bindparam("state"),
         touched_at=bindparam("now"),
     )
 )
@@ -80,8 +90,16 @@ _insert_blob = Statement(
 # The moment counts also when the link is there: a layer pushed again after its images were archived is at hand.
 _link = Statement(
     insert_if_new(repository_blob)
-    .values(repository_id=bindparam("repository"), digest=bindparam("digest"), linked_at=bindparam("now"))
-    .on_conflict_do_update(index_elements=["repository_id", "digest"], set_={"linked_at": bindparam("now")})
+    .values(
+        repository_id=bindparam("repository"),
+        digest=bindparam("digest"),
+        linked_at=bindparam("now"),
+        review_since=bindparam("now"),
+    )
+    .on_conflict_do_update(
+        index_elements=["repository_id", "digest"],
+        set_={"linked_at": bindparam("now"), "review_since": bindparam("now")},
+    )
 )
 _referring = (
     select(image_blob.c.image_id)
@@ -102,6 +120,8 @@ _blob = Statement(
             (_referring.where(image.c.archived_at >= repository_blob.c.linked_at).exists(), 1),
             else_=0,
         ),
+        blob.c.damaged_at,
+        repository_blob.c.review_since,
     )
     .join(repository_blob, repository_blob.c.digest == blob.c.digest)
     .where(
@@ -110,12 +130,16 @@ _blob = Statement(
     )
 )
 _stored = Statement(
-    select(blob.c.digest, blob.c.size, blob.c.storage_key).where(blob.c.digest == bindparam("digest"))
+    select(blob.c.digest, blob.c.size, blob.c.storage_key, blob.c.damaged_at).where(
+        blob.c.digest == bindparam("digest")
+    )
 )
 _repoint = Statement(
     update(blob)
     .where(blob.c.digest == bindparam("of"), blob.c.storage_key == bindparam("seen"))
-    .values(storage_key=bindparam("to"), storage_class=bindparam("class_"))
+    .values(
+        storage_key=bindparam("to"), storage_class=bindparam("class_"), verified_at=null(), damaged_at=null()
+    )
 )
 _insert_tombstone = Statement(
     insert_if_new(tombstone)
@@ -124,7 +148,11 @@ _insert_tombstone = Statement(
 )
 _due = Statement(
     select(tombstone.c.storage_key)
-    .where(tombstone.c.delete_after <= bindparam("now"))
+    .where(
+        tombstone.c.delete_after <= bindparam("now"),
+        tombstone.c.size.is_(None),  # those of blobs belong to the collection
+        ~exists().where(deletion_hold.c.until > bindparam("now")),
+    )
     .order_by(tombstone.c.delete_after)
     .limit(bindparam("count"))
 )
@@ -137,7 +165,7 @@ _save = Statement(
 
 
 def _value(row: Row) -> Upload:
-    return Upload(row[0], row[1], row[2], StorageKey(row[3]), row[4], row[5], row[6], row[7])
+    return Upload(row[0], row[1], row[2], StorageKey(row[3]), row[4], row[5], row[6], row[7], row[8] or "")
 
 
 async def find(db: Reader, upload_id: str, repository: int, principal: str) -> Upload | None:
@@ -171,14 +199,20 @@ async def add(
     )
 
 
-async def advance(tx: Transaction, seen: Upload, to: int, small_parts: int, now: datetime) -> bool:
-    """Move the offset to `to`; false when somebody else changed the upload since `seen`."""
+async def advance(
+    tx: Transaction, seen: Upload, to: int, small_parts: int, now: datetime, state: str = ""
+) -> bool:
+    """Move the offset to `to`, about which the blob store said `state`.
+
+    False when somebody else changed the upload since `seen`.
+    """
     changed = await tx.run(
         _advance,
         upload=seen.id,
         seen=seen.version,
         to=to,
         small=small_parts,
+        state=state,
         now=to_micros(now),
     )
     return changed == 1
@@ -208,13 +242,14 @@ async def add_blob(tx: Transaction, digest: str, size: int, storage_key: str, no
 
 
 async def link(tx: Transaction, repository: int, digest: str, now: datetime) -> None:
-    """Let the repository hold the blob, as pushed or mounted `now`."""
+    """Let the repository hold the blob, as pushed or mounted `now`; it is reviewed when no manifest follows in time."""
     await tx.run(_link, repository=repository, digest=digest, now=to_micros(now))
 
 
 @lru_cache(maxsize=1024)  # a row that has not changed is the same value
 def _blob_of(row: Row) -> Blob:
-    return Blob(row[0], row[1], StorageKey(row[2]), bool(row[3]))
+    since = from_micros(row[5]) if row[5] is not None else None
+    return Blob(row[0], row[1], StorageKey(row[2]), bool(row[3]), row[4] is not None, since)
 
 
 async def find_blob(db: Reader, repository: int, digest: str) -> Blob | None:
@@ -226,11 +261,11 @@ async def find_blob(db: Reader, repository: int, digest: str) -> Blob | None:
 async def stored_blob(db: Reader, digest: str) -> Blob | None:
     """Return a blob, whoever holds it, or None."""
     row = await db.first(_stored, digest=digest)
-    return Blob(row[0], row[1], StorageKey(row[2])) if row else None
+    return Blob(row[0], row[1], StorageKey(row[2]), damaged=row[3] is not None) if row else None
 
 
 async def repoint(tx: Transaction, seen: Blob, storage_key: StorageKey) -> bool:
-    """Let the blob's bytes be those under `storage_key`; false when they are not those of `seen` any more."""
+    """Let the blob's bytes be the whole ones under `storage_key`; false when they are not those of `seen` any more."""
     changed = await tx.run(
         _repoint,
         of=seen.digest,
@@ -247,7 +282,7 @@ async def add_tombstone(tx: Transaction, storage_key: str, after: datetime) -> N
 
 
 async def due_tombstones(db: Reader, now: datetime, count: int) -> list[StorageKey]:
-    """Return up to `count` storage keys whose time has come."""
+    """Return up to `count` storage keys whose time has come; none while a hold is in force (a backup runs)."""
     return [StorageKey(row[0]) for row in await db.all(_due, now=to_micros(now), count=count)]
 
 

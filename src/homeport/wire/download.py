@@ -64,7 +64,9 @@ async def send(
         transport.set_write_buffer_limits(0)  # wait until the head is out before writing past the transport
         await writer.drain()
     copy = mode is DownloadMode.COPY or (
-        mode is DownloadMode.AUTO and count <= _AUTO_COPY_BYTES and _same_host(connection)
+        mode in (DownloadMode.AUTO, DownloadMode.REDIRECT)
+        and count <= _AUTO_COPY_BYTES
+        and _same_host(connection)
     )
     raw = _RawSend(plain, file, offset, count, copy=copy)
     try:
@@ -82,14 +84,27 @@ async def _send_parsed(
     response: web.StreamResponse, source: Source, offset: int, count: int, threads: ByteThreads
 ) -> None:
     end = offset + count
-    while offset < end:
-        length = min(_CALL_BYTES * 4, end - offset)
-        piece = await threads.run(partial(source.read, offset, length))
-        if not piece:
-            raise ConnectionError("The stored bytes ended early.")
-        await response.write(piece)
-        offset += len(piece)
+    coming = asyncio.ensure_future(_read(source, offset, end, threads))
+    try:
+        while offset < end:
+            piece = await coming
+            if not piece:
+                raise ConnectionError("The stored bytes ended early.")
+            offset += len(piece)
+            # The store may be another machine: the next piece is on its way while this one is sent. Never more.
+            coming = asyncio.ensure_future(_read(source, offset, end, threads))
+            await response.write(piece)
+    finally:
+        if not coming.done():
+            await asyncio.wait([coming])  # it uses the source that the caller is about to close
+        if not coming.cancelled():
+            coming.exception()  # seen: what ended the loop is what counts
     await response.write_eof()
+
+
+async def _read(source: Source, offset: int, end: int, threads: ByteThreads) -> bytes:
+    length = min(_CALL_BYTES * 4, end - offset)
+    return await threads.run(partial(source.read, offset, length)) if length else b""
 
 
 def _same_host(connection: Connection) -> bool:

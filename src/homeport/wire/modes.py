@@ -11,3 +11,5 @@ class DownloadMode(StrEnum):
     AUTO = "auto"
     SENDFILE = "sendfile"
     COPY = "copy"
+    REDIRECT = "redirect"
+    """Not at all: the client is sent to the object store, where there is one; otherwise as `auto`."""

@@ -14,8 +14,10 @@ from homeport.lifecycle import plans
 from homeport.region import Region
 from homeport.telemetry import SWEPT, log
 from homeport.uploads import service as uploads
+from homeport.workers.collection import CollectionJobs
 from homeport.workers.jobs import JobWorker
 from homeport.workers.lifecycle import LifecycleJobs
+from homeport.workers.scrub import ScrubWorker
 from homeport.workers.storage import StorageJobs
 
 _FLUSH_SECONDS = 5.0
@@ -30,8 +32,10 @@ class Schedule:
     def __init__(self, region: Region) -> None:
         self._region = region
         self._lifecycle = LifecycleJobs(region.db, region.clock, region.lifecycle_clock, region.pulls)
-        doers = {**StorageJobs(region).doers(), **self._lifecycle.doers()}
+        self._collection = CollectionJobs(region.db, region.blobs, region.clock, region.collection_delay)
+        doers = {**StorageJobs(region).doers(), **self._lifecycle.doers(), **self._collection.doers()}
         self._jobs = JobWorker(region.db, region.clock, doers)
+        self._scrub = ScrubWorker(region)
         self._slot: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -41,10 +45,14 @@ class Schedule:
             asyncio.create_task(self._every(_FLUSH_SECONDS, self._flush, "flush_pulls")),
             asyncio.create_task(self._every(_SWEEP_SECONDS, self._sweep, "sweep")),
             asyncio.create_task(self._every(_JOBS_SECONDS, self._do_jobs, "jobs")),
+            asyncio.create_task(self._every(_SLOT_SECONDS, self._scrub.go_on, "scrub")),
         ]
         if (interval := self._region.lifecycle_interval) is not None:
             begin = functools.partial(self._begin_lifecycle, interval)
             self._tasks.append(asyncio.create_task(self._every(_SLOT_SECONDS, begin, "lifecycle")))
+        if (interval := self._region.collection_interval) is not None:
+            begin = functools.partial(self._begin_collection, interval)
+            self._tasks.append(asyncio.create_task(self._every(_SLOT_SECONDS, begin, "collection")))
 
     async def stop(self) -> None:
         """End, and write what is pending."""
@@ -65,7 +73,9 @@ class Schedule:
             SWEPT.inc(removed)
             log.info("swept", removed=removed)
         await self._region.secrets.purge(self._region.clock.now())
-        if forgotten := await recycle.purge(self._region.db, self._region.lifecycle_clock.now()):
+        if forgotten := await recycle.purge(
+            self._region.db, self._region.lifecycle_clock.now(), self._region.clock.now()
+        ):
             log.info("deleted_images_forgotten", images=forgotten)
 
         if removed := await plans.sweep(self._region.db, self._region.clock.now()):
@@ -76,6 +86,9 @@ class Schedule:
         if slot != self._slot:
             await self._lifecycle.begin(slot)
             self._slot = slot
+
+    async def _begin_collection(self, interval: timedelta) -> None:
+        await self._collection.begin(interval)
 
     async def _do_jobs(self) -> None:
         await self._jobs.run_due()

@@ -20,7 +20,7 @@ from homeport.blobs.faulty import (
 )
 from homeport.blobs.files import FileBlobStore
 from homeport.blobs.memory import MemoryBlobStore
-from homeport.blobs.port import BlobStore, StorageKey, new_storage_key
+from homeport.blobs.port import BlobStore, StorageKey, all_shards, new_storage_key
 from homeport.kernel.errors import HomeportError, StorageFull, Unavailable
 
 
@@ -75,6 +75,9 @@ def test_every_operation_can_be_made_to_fail(operation: str, action: str, error:
         "reader": lambda: store.reader(key),
         "read": lambda: store.reader(key).read(0, 1),
         "discard": lambda: store.discard(key),
+        "listed": lambda: list(store.listed(next(all_shards()))),
+        "save": lambda: store.writer(upload, 0).save(),
+        "address": lambda: store.address(key),
         "check": store.check,
     }
 

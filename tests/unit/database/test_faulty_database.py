@@ -30,6 +30,9 @@ class Recording:
     async def write(self, work: Work[Result]) -> Result:
         return await work(self)  # type: ignore[arg-type]
 
+    async def catch_up(self) -> None:
+        return None
+
     def derived(self) -> dict[Any, Any]:
         return {}
 

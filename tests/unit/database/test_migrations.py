@@ -127,7 +127,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "homeport.db"
-    monkeypatch.setattr(migrate, "_upgrade_sql", lambda _: "CREATE TABLE half (id TEXT); SELECT no_such;")
+    monkeypatch.setattr(migrate, "upgrade_sql", lambda *_: "CREATE TABLE half (id TEXT); SELECT no_such;")
 
     with pytest.raises(apsw.SQLError):
         migrate_sqlite(path)

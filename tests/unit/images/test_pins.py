@@ -180,18 +180,20 @@ def test_a_repository_with_pinned_tags_cannot_be_deleted_even_by_force(registry:
         pin(registry, repository, tag)
 
     with pytest.raises(RepositoryNotEmpty, match=r"pinned first: \[audit, release\]"):
-        registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+        registry.run(
+            repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=True)
+        )
 
     for tag in ("release", "audit"):
         registry.run(pins.unpin(registry.db, repository, tag))
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+    registry.run(repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=True))
     assert registry.rows(tables.image) == []
 
 
 def test_pinning_in_a_repository_that_has_just_gone_is_refused(registry: Registry) -> None:
     repository = registry.repository()
     registry.image(repository, tag="release")
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+    registry.run(repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=True))
 
     with pytest.raises(RepositoryNotFound):
         pin(registry, repository, "release")

@@ -364,7 +364,9 @@ def test_a_deleted_repository_takes_its_deleted_images_with_it(registry: Registr
     image = registry.image(repository)
     delete(registry, repository, ImageId(image.digest))
 
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=False))
+    registry.run(
+        repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=False)
+    )
 
     assert registry.rows(tables.deleted_image) == registry.rows(tables.deleted_image_blob) == []
 

@@ -229,7 +229,7 @@ def test_a_tag_moves_and_the_image_that_it_named_stays(registry: Registry) -> No
 def test_a_push_into_a_repository_that_is_gone_is_refused(registry: Registry) -> None:
     repository = registry.repository()
     registry.blob(repository, b"config")
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+    registry.run(repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=True))
 
     with pytest.raises(RepositoryNotFound):
         registry.put(repository, manifest_of(b"config", []))

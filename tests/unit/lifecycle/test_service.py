@@ -58,7 +58,9 @@ def test_a_preview_does_not_begin_while_another_one_runs(registry: Registry) -> 
 
 def test_a_repository_that_went_away_meanwhile_takes_no_policy(registry: Registry) -> None:
     repository = registry.repository()
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=False))
+    registry.run(
+        repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=False)
+    )
     registry.repository()  # another one of that name
 
     with pytest.raises(RepositoryNotFound):

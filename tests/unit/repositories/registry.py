@@ -68,9 +68,9 @@ class Registry:
         path.write_bytes(_empty_database())
         self._runner = runner
         self.db = SqliteDatabase(path)
-        self.blobs = MemoryBlobs()
-        self.uploads = Uploads(self.blobs)
         self.clock = ManualClock(START)
+        self.blobs = MemoryBlobs(clock=self.clock)
+        self.uploads = Uploads(self.blobs)
         self.room = Headroom()
 
         async def add_account(tx: Transaction) -> None:

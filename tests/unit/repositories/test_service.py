@@ -70,7 +70,7 @@ def test_an_absent_repository_is_not_found_by_any_use_case(registry: Registry) -
     db = registry.db
     attempts: list[Callable[[], Coroutine[Any, Any, object]]] = [
         lambda: service.get(db, ACCOUNT, "a/b"),
-        lambda: service.delete(db, ACCOUNT, "a/b", force=True),
+        lambda: service.delete(db, registry.clock.now(), ACCOUNT, "a/b", force=True),
         lambda: service.set_tag_mutability(db, ACCOUNT, "a/b", TagMutability.MUTABLE, None),
         lambda: service.set_policy(db, ACCOUNT, "a/b", "{}"),
         lambda: service.get_policy(db, ACCOUNT, "a/b"),
@@ -116,9 +116,9 @@ def test_a_repository_with_images_goes_only_by_force_and_then_with_everything_in
     registry.run(service.tag(registry.db, ACCOUNT, repository.name, {"team": "shop"}))
 
     with pytest.raises(RepositoryNotEmpty):
-        registry.run(service.delete(registry.db, ACCOUNT, repository.name, force=False))
+        registry.run(service.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=False))
     assert len(registry.rows(tables.image)) == 2
-    registry.run(service.delete(registry.db, ACCOUNT, repository.name, force=True))
+    registry.run(service.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=True))
 
     for table in (
         tables.repository,
@@ -137,14 +137,14 @@ def test_an_untagged_image_keeps_a_repository_from_being_deleted_by_accident(reg
     registry.image(repository)
 
     with pytest.raises(RepositoryNotEmpty):
-        registry.run(service.delete(registry.db, ACCOUNT, repository.name, force=False))
+        registry.run(service.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=False))
 
 
 def test_a_repository_made_again_under_the_same_name_is_empty(registry: Registry) -> None:
     first = registry.repository()
     image = registry.image(first, tag="v1")
     registry.run(service.set_policy(registry.db, ACCOUNT, first.name, '{"Version": "2012-10-17"}'))
-    registry.run(service.delete(registry.db, ACCOUNT, first.name, force=True))
+    registry.run(service.delete(registry.db, registry.clock.now(), ACCOUNT, first.name, force=True))
 
     second = registry.repository()
 

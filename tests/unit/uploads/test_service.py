@@ -29,7 +29,7 @@ from homeport.kernel.errors import (
 )
 from homeport.repositories import service as repositories
 from homeport.repositories.model import Repository
-from homeport.uploads import service
+from homeport.uploads import receiving, service
 from homeport.uploads.hashing import digest_of_stored
 from homeport.uploads.model import Blob, Upload
 from homeport.uploads.receiving import Receiving
@@ -250,7 +250,7 @@ def test_only_what_the_source_holds_is_mounted(registry: Registry) -> None:
 def test_nothing_is_mounted_into_a_repository_that_is_gone(registry: Registry) -> None:
     source, target = registry.repository("source"), registry.repository("target")
     registry.blob(source, DATA)
-    registry.run(repositories.delete(registry.db, ACCOUNT, "target", force=False))
+    registry.run(repositories.delete(registry.db, registry.clock.now(), ACCOUNT, "target", force=False))
 
     with pytest.raises(RepositoryNotFound):
         registry.run(service.mount(registry.db, registry.clock.now(), target, source, digest_of(DATA)))
@@ -303,7 +303,9 @@ def test_a_principal_has_a_limited_number_of_open_uploads(
 
 def test_no_upload_is_opened_in_a_repository_that_is_gone(registry: Registry) -> None:
     repository = registry.repository()
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=False))
+    registry.run(
+        repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=False)
+    )
 
     with pytest.raises(RepositoryNotFound):
         registry.start(repository)
@@ -433,7 +435,7 @@ def test_no_other_process_can_put_bytes_under_a_digest_that_was_verified_for_oth
     if algorithm == "sha256":  # known without reading back
         monkeypatch.setattr(MemoryBlobWriter, "close", close_and_be_overtaken)
     else:
-        monkeypatch.setattr(service, "digest_of_stored", read_back_and_be_overtaken)
+        monkeypatch.setattr(receiving, "digest_of_stored", read_back_and_be_overtaken)
 
     with contextlib.suppress(HomeportError):  # to refuse is right too
         registry.finish(repository, upload, digest_of(DATA, algorithm), DATA)
@@ -619,7 +621,7 @@ def test_an_upload_cancelled_before_the_next_bytes_come_is_refused_and_leaves_no
 def test_an_upload_is_not_finished_into_a_repository_that_went_away(registry: Registry) -> None:
     repository = registry.repository()
     upload = registry.append(registry.start(repository), DATA)
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+    registry.run(repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=True))
     registry.repository()  # the same name, another repository
 
     with pytest.raises(RepositoryNotFound):
@@ -737,7 +739,7 @@ def test_a_sweep_takes_more_than_one_batch(registry: Registry) -> None:
 def test_uploads_of_a_deleted_repository_are_swept_without_waiting_a_day(registry: Registry) -> None:
     repository = registry.repository()
     registry.append(registry.start(repository), DATA)
-    registry.run(repositories.delete(registry.db, ACCOUNT, repository.name, force=True))
+    registry.run(repositories.delete(registry.db, registry.clock.now(), ACCOUNT, repository.name, force=True))
 
     assert sweep(registry) == 1
     assert nothing_is_left(registry)

@@ -201,7 +201,7 @@ def test_bytes_that_came_anew_during_the_copy_stay(registry: Registry) -> None:
         with_bytes = registry.blobs.writer(fresh, 0)
         with_bytes.write([LAYER])
         with_bytes.finish(len(LAYER))
-        await placement.replace_archived(tx, DIGEST, fresh, registry.clock.now())
+        await placement.replace_stored(tx, DIGEST, fresh, registry.clock.now())
 
     settle(registry, confirm=between(registry, came))
 

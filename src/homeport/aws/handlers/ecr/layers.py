@@ -60,6 +60,9 @@ async def batch_check_layer_availability(call: Call) -> Answer:
             failures.append({"layerDigest": text, "failureCode": code, "failureReason": reason})
             continue
         blob = await uploads.blob(call.region.db, repository, digest)
+        if blob is not None:
+            delay = call.region.collection_delay
+            blob = await uploads.claim(call.region.db, call.now, repository, blob, delay)
         media_type = (
             await image_store.layer_media_type(call.region.db, repository.id, digest) if blob else None
         )
@@ -75,8 +78,8 @@ async def batch_check_layer_availability(call: Call) -> Answer:
 
 
 def _availability(repository: Repository, blob: Blob | None) -> str:
-    # ECR Public knows no archive: then the layer is pushed again.
-    if blob is None or (blob.archived and repository.public):
+    # ECR Public knows no archive: then the layer is pushed again, and so is one whose stored bytes are damaged.
+    if blob is None or blob.damaged or (blob.archived and repository.public):
         return "UNAVAILABLE"
     return "ARCHIVED" if blob.archived else "AVAILABLE"
 
@@ -140,7 +143,9 @@ async def complete_layer_upload(call: Call) -> Answer:
     except UploadNotFound:
         # The answer to an earlier call may have been lost on its way: then the layer is there.
         known = await uploads.blob(call.region.db, repository, digest)
-        if known is not None and not known.archived:
+        if known is not None and known.at_hand:
+            known = await uploads.claim(call.region.db, call.now, repository, known)
+        if known is not None and known.at_hand:
             raise uploads.layer_exists(place, digest) from None
         raise
     try:
@@ -171,6 +176,10 @@ async def get_download_url_for_layer(call: Call) -> Answer:
         )
     if await image_store.layer_media_type(call.region.db, repository.id, digest) is None:
         raise LayerInaccessible(f"The layer with digest '{digest}' is not referenced by an image")
+    if found.damaged:
+        raise LayerInaccessible(
+            f"The stored bytes of the layer with digest '{digest}' are damaged; push it again"
+        )
     if found.archived:
         raise LayerInaccessible(
             f"The layer with digest '{digest}' is archived; restore an image that holds it"

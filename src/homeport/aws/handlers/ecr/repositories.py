@@ -96,7 +96,7 @@ async def delete_repository(call: Call) -> Answer:
     """DeleteRepository, with its images when `force`."""
     found = await call.repository()
     force = bool(call.params.get("force"))
-    gone = await repositories.delete(call.region.db, found.account, found.name, force=force)
+    gone = await repositories.delete(call.region.db, call.now, found.account, found.name, force=force)
     shown = _shown(call, gone)
     return {"repository": shown}
 

@@ -103,7 +103,9 @@ async def delete_repository(call: Call) -> Answer:
     asked = await PublicCall.made_of(call)
     found = await asked.repository()
     force = bool(call.params.get("force"))
-    gone = await repositories.delete(call.region.db, found.account, found.name, force=force, public=True)
+    gone = await repositories.delete(
+        call.region.db, call.now, found.account, found.name, force=force, public=True
+    )
     return {"repository": _shown(asked, gone, await asked.registry_address())}
 
 
