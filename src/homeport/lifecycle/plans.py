@@ -33,6 +33,8 @@ ROWS = 200
 KEPT = timedelta(days=30)
 EMPTY_KEPT = timedelta(days=1)
 """A run that found nothing to do is worth knowing of for less long: each repository has one at each interval."""
+AHEAD = timedelta(days=1)
+"""Somebody waits for what was asked for: it is due so long ago that it goes before the runs of the interval."""
 
 Confirm = Callable[[Transaction], Awaitable[None]]
 """Asked in every transaction; raises when its caller may write no more."""

@@ -40,12 +40,12 @@ from homeport.lifecycle.model import (
     Reason,
     StoredPlan,
 )
-from homeport.lifecycle.plans import Confirm
+from homeport.lifecycle.plans import AHEAD, Confirm
 from homeport.lifecycle.service import present
 from homeport.repositories.model import Repository
 
 BATCH = 50
-"""Entries executed in one transaction: some ten milliseconds, for which pushes wait."""
+"""Entries executed in one transaction: some twenty milliseconds, for which pushes wait."""
 _ARCHIVE_STAY = timedelta(
     days=90
 )  # ECR User Guide, archive-image: no policy deletes an archived image sooner
@@ -75,7 +75,7 @@ async def _start(tx: Transaction, now: datetime, repository: Repository) -> int:
     policy = await defaults.effective(tx, repository)
     if policy is None:
         raise LifecyclePolicyNotFound(repository.name, repository.account)
-    return await _add(tx, now, repository, policy)
+    return await _add(tx, now, repository, policy, now - AHEAD)
 
 
 def _under_way(repository: Repository) -> LifecycleRunInProgress:
@@ -85,9 +85,11 @@ def _under_way(repository: Repository) -> LifecycleRunInProgress:
     )
 
 
-async def _add(tx: Transaction, now: datetime, repository: Repository, policy: EffectivePolicy) -> int:
+async def _add(
+    tx: Transaction, now: datetime, repository: Repository, policy: EffectivePolicy, due: datetime
+) -> int:
     plan_id = await plans_store.add(tx, repository.id, PlanKind.RUN, policy.text, policy.prefix, now)
-    await jobs.add(tx, Kind.RUN_LIFECYCLE, {"plan": plan_id}, now)
+    await jobs.add(tx, Kind.RUN_LIFECYCLE, {"plan": plan_id}, now, due)
     return plan_id
 
 
@@ -103,7 +105,7 @@ async def start_due(
         newest = await plans_store.newest(tx, repository.id, PlanKind.RUN)
         if newest is not None and (newest.status in _UNDER_WAY or newest.started_at >= slot):
             continue
-        await _add(tx, now, repository, policy)
+        await _add(tx, now, repository, policy, now)
         started += 1
     return started
 
