@@ -87,12 +87,14 @@ def api(server: Homeport, source: str, signer: Signer) -> tuple[int, str, str]:
 
 
 def throttled(server: Homeport, source: str) -> list[LogRecord]:
-    """What the log says about pauses that this source began."""
-    return [
-        record
-        for record in server.log
-        if record.get("event") == "authentication_throttled" and record.get("source") == source
-    ]
+    """What the log says about pauses that this source began; there is one at least."""
+
+    def its(record: LogRecord) -> LogRecord | None:
+        mine = record.get("event") == "authentication_throttled" and record.get("source") == source
+        return record if mine else None
+
+    server.wait_for_log(its, f"a pause of {source}")
+    return [record for record in server.log if its(record)]
 
 
 def test_a18_wrong_registry_passwords_are_told_to_wait_and_the_right_one_passes(

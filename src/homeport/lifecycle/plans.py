@@ -89,13 +89,13 @@ def _judge(text: str, images: Sequence[Candidate], now: int) -> Judged:
 
 
 def _with_referrers(images: Iterable[Candidate], ids: set[int]) -> set[int]:
-    """Return the ids with those of the images that refer to theirs, directly or not."""
+    """Return the ids with those of the images that refer to theirs, directly or not, and are archived along."""
     if not ids:
         return ids
     referrers: dict[str, list[Candidate]] = {}
     waiting: list[Candidate] = []
     for image in images:
-        if image.subject is not None:
+        if image.subject is not None and not (image.pinned or image.listed_live):
             referrers.setdefault(image.subject, []).append(image)
         if image.id in ids:
             waiting.append(image)
