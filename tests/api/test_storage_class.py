@@ -268,7 +268,7 @@ def test_a_referrer_that_an_active_index_names_stays_when_its_subject_is_archive
 
 
 def test_a_referrer_with_a_pinned_tag_stays_when_its_subject_is_archived(
-    homeport: Homeport, account: str, ecr: Any, repository: str
+    homeport: Homeport, ecr: Any, repository: str
 ) -> None:
     image = random_image()
     signature = signature_of(image)

@@ -87,14 +87,15 @@ def api(server: Homeport, source: str, signer: Signer) -> tuple[int, str, str]:
 
 
 def throttled(server: Homeport, source: str) -> list[LogRecord]:
-    """What the log says about pauses that this source began; there is one at least."""
-
-    def its(record: LogRecord) -> LogRecord | None:
-        mine = record.get("event") == "authentication_throttled" and record.get("source") == source
-        return record if mine else None
-
-    server.wait_for_log(its, f"a pause of {source}")
-    return [record for record in server.log if its(record)]
+    """What the log says about pauses that this source began before now."""
+    marker = f"/v2/{uuid.uuid4().hex}/tags/list"  # its line comes after all that happened before
+    ask(server, "127.0.0.1", marker, "")
+    server.wait_for_log(lambda record: True if record.get("path") == marker else None, "the marker")
+    return [
+        record
+        for record in server.log
+        if record.get("event") == "authentication_throttled" and record.get("source") == source
+    ]
 
 
 def test_a18_wrong_registry_passwords_are_told_to_wait_and_the_right_one_passes(
