@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.calls import MISSING, refused
 from tests.api.lifecycle import ANY, UNTAGGED, Shelf, later, policy_of, rule, shelf, tagged
-from tests.harness.images import image_of
+from tests.harness.images import artifact, image_of
 from tests.harness.server import Homeport
 
 __all__ = ["later", "shelf"]
@@ -204,3 +204,16 @@ def test_a_transition_moves_bytes_but_saves_nothing(shelf: Shelf) -> None:
 
     assert saved["transitioningBytes"] == sum(blob.size for blob in image.blobs)
     assert (saved["expiringBytes"], saved["monthlySavings"]["amountMicros"]) == (0, 0)
+
+
+def test_bytes_of_a_pinned_signature_do_not_move_with_its_image(shelf: Shelf) -> None:
+    image = image_of([{"file": b"f" * 1000}])
+    signature = artifact(b"signature" * 50, artifact_type="application/x.signature", subject=image.manifest)
+    shelf.push("v1", image=image)
+    shelf.push("signed", image=signature)
+    shelf.own.pin_image_tag(repositoryName=shelf.name, imageTag="signed")
+
+    shelf.preview(rule(1, tagged("v*"), "sinceImagePushed", 1, "transition"))
+    saved = shelf.own.get_lifecycle_policy_preview_savings(repositoryName=shelf.name)
+
+    assert saved["transitioningBytes"] == sum(blob.size for blob in image.blobs)

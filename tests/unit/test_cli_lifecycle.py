@@ -124,6 +124,16 @@ def test_a_policy_of_a_file_must_be_one_that_the_registry_would_take(folder: Fol
     assert "Lifecycle policy validation failure" in refused.err
 
 
+def test_a_description_in_a_policy_cannot_command_the_terminal_of_an_operator(own_folder: Folder) -> None:
+    hostile = {**KEEP_TWO, "description": "\x1b]0;owned\x07 été \ud800"}
+    own_folder.put_policy(hostile)
+
+    explained = own_folder.lifecycle("explain", REPOSITORY, "v0")
+
+    assert explained.code == 0
+    assert r"rule 4 (\x1b]0;owned\x07 été \ud800): acted on" in explained.out
+
+
 def test_an_explanation_says_what_each_rule_makes_of_an_image(folder: Folder) -> None:
     by_tag = folder.lifecycle("explain", REPOSITORY, "v0")
     by_digest = folder.lifecycle("explain", REPOSITORY, folder.images[3].digest, "--json")

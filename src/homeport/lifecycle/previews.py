@@ -85,7 +85,7 @@ async def make_preview(
 ) -> StoredPlan:
     """Find out what the policy of the preview `plan` would do at `judged_at`; former previews go.
 
-    Errors: InvalidParameter when it is no policy, those of `confirm`.
+    Errors: InvalidParameter when it is no policy, PlanGone, those of `confirm`.
     """
     while former := await plans_store.older(db, plan.repository_id, PlanKind.PREVIEW, plan.id, _OLDER):
         for each in former:
@@ -95,6 +95,7 @@ async def make_preview(
 
     async def work(tx: Transaction) -> None:
         await confirm(tx)
+        await plans.require(tx, plan.id)
         await plans_store.put(tx, made)
 
     await db.write(work)

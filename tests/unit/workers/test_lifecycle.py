@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from homeport.database import tables
-from homeport.database.engine import Transaction
+from homeport.database.engine import Database, Transaction
 from homeport.images import archive, pins, recycle
 from homeport.images import service as images
 from homeport.images import store as images_store
@@ -28,10 +30,10 @@ from homeport.kernel.errors import (
     LifecycleRunNotFound,
 )
 from homeport.kernel.names import RepositoryName
-from homeport.lifecycle import defaults, plans, plans_store, previews, runs
+from homeport.lifecycle import defaults, plans, plans_store, previews, rules, runs
 from homeport.lifecycle import service as lifecycle
 from homeport.lifecycle import store as policies
-from homeport.lifecycle.model import Outcome, PlanKind, PlanStatus, PreviewStatus, StoredPlan
+from homeport.lifecycle.model import Outcome, PlanKind, PlanStatus, PreviewStatus, Reason, StoredPlan
 from homeport.lifecycle.runs import BATCH, Moment
 from homeport.registry import service as registries
 from homeport.registry.model import Setting
@@ -348,6 +350,87 @@ def test_a_long_run_gives_other_jobs_their_turn(registry: Registry) -> None:
     assert bench.plan(plan_id).status is PlanStatus.EXECUTING
     registry.run(bench.jobs.run(held))
     assert bench.plan(plan_id).status is PlanStatus.COMPLETE
+
+
+def test_whoever_asks_for_many_explanations_does_not_keep_others_waiting(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(registry)
+    image = registry.image(bench.repository, "a", "v1")
+    begun, others_are_served = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> list[Reason]:
+        begun.set()
+        assert others_are_served.wait(20)
+        return []
+
+    monkeypatch.setattr(rules, "explain", slow)
+
+    async def ask() -> None:
+        wanted = ImageId(digest=image.digest)
+        asked = [
+            asyncio.create_task(runs.explain(registry.db, bench.judge.now(), bench.repository, wanted))
+            for _ in range(40)
+        ]
+        await asyncio.wait_for(asyncio.to_thread(begun.wait), 10)
+        judging = plans.judge(registry.db, bench.judge.now(), bench.repository.id, policy())
+        judged = await asyncio.wait_for(judging, 10)
+        await asyncio.wait_for(asyncio.to_thread(begun.is_set), 10)
+        others_are_served.set()
+        await asyncio.gather(*asked)
+        assert len(judged.entries) == 1
+
+    registry.run(ask())
+
+
+class Deleting(PullLog):
+    """Deletes a repository when pulls are written, which is what a job does last before it judges."""
+
+    def __init__(self, registry: Registry, repository: Repository) -> None:
+        super().__init__()
+        self._registry = registry
+        self._name = repository.name
+
+    async def flush(self, db: Database) -> None:
+        if await repositories.find(db, ACCOUNT, self._name) is not None:
+            await repositories.delete(db, ACCOUNT, self._name, force=True)
+
+
+@pytest.mark.parametrize("kind", list(PlanKind))
+def test_work_on_a_repository_that_is_deleted_meanwhile_is_over_and_no_failure(
+    registry: Registry, kind: PlanKind
+) -> None:
+    bench = Bench(registry)
+    registry.image(bench.repository, "a", "v1")
+    registry.run(defaults.put_default(registry.db, registry.clock.now(), ACCOUNT, "ROOT", policy()))
+    if kind is PlanKind.RUN:
+        bench.start()
+    else:
+        now = registry.clock.now()
+        registry.run(previews.start_preview(registry.db, now, bench.repository, policy()))
+    job = f"{kind.value}-lifecycle"
+    failed = REGISTRY.get_sample_value("homeport_jobs_total", {"kind": job, "outcome": "failed"})
+
+    doers = LifecycleJobs(
+        registry.db, registry.clock, bench.judge, Deleting(registry, bench.repository)
+    ).doers()
+    registry.run(JobWorker(registry.db, registry.clock, doers).run_due())
+
+    assert registry.rows(tables.job) == []
+    assert registry.rows(tables.lifecycle_plan) == []
+    assert REGISTRY.get_sample_value("homeport_jobs_total", {"kind": job, "outcome": "failed"}) == failed
+
+
+def test_no_entry_is_written_to_a_plan_that_is_gone(registry: Registry) -> None:
+    bench = Bench(registry)
+    registry.image(bench.repository, "a", "v1")
+    plan = bench.plan(bench.start())
+
+    async def delete_first(tx: Transaction) -> None:
+        await repositories_store.remove(tx, bench.repository.id)
+
+    with pytest.raises(plans.PlanGone):
+        registry.run(plans.make(registry.db, bench.judge.now(), plan, plan.policy, delete_first))
 
 
 def test_a_run_of_a_repository_that_was_deleted_is_over(registry: Registry) -> None:
