@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.calls import MISSING, at_registry, policy, put, refused, unknown_repository
+from tests.api.calls import MISSING, at_registry, policy, put, put_manifest, refused, unknown_repository
 from tests.api.homeport_calls import bare, own_client, pages_of
-from tests.harness.images import bytes_of, random_image
+from tests.harness.images import artifact, bytes_of, index_of, random_image
 from tests.harness.server import Credentials, Homeport
 
 NAME = "team/app"
@@ -131,16 +131,21 @@ def test_a_full_repository_takes_nothing_back(fresh_homeport: Callable[..., Home
     assert code == "LimitExceededException"
 
 
-@pytest.mark.parametrize("asked", [{}, {"imageTags": ["prod"]}])
-def test_a_policy_about_tags_counts_for_the_tags_that_come_back(
-    homeport: Homeport, keeping: Any, owner: Credentials, asked: dict[str, Any]
-) -> None:
+def restorer(homeport: Homeport, owner: Credentials) -> Any:
+    """A client of one who may restore images, but not under the tag `prod`."""
     document = policy("ecr:RestoreDeletedImage")
     protected = {"StringEquals": {"ecr:ImageTag": "prod"}}
     document["Statement"].append(
         {"Effect": "Deny", "Action": "ecr:*", "Resource": "*", "Condition": protected}
     )
-    theirs = own_client(homeport, homeport.user("restorer", document, owner.account_id))
+    return own_client(homeport, homeport.user("restorer", document, owner.account_id))
+
+
+@pytest.mark.parametrize("asked", [{}, {"imageTags": ["prod"]}])
+def test_a_policy_about_tags_counts_for_the_tags_that_come_back(
+    homeport: Homeport, keeping: Any, owner: Credentials, asked: dict[str, Any]
+) -> None:
+    theirs = restorer(homeport, owner)
     digest = put(keeping, NAME, random_image(), "dev", "prod")
     delete(keeping, imageDigest=digest)
 
@@ -149,6 +154,29 @@ def test_a_policy_about_tags_counts_for_the_tags_that_come_back(
     assert code == "AccessDeniedException"
     harmless = theirs.restore_deleted_image(repositoryName=NAME, imageDigest=digest, imageTags=["dev"])
     assert harmless["image"]["imageTags"] == ["dev"]
+
+
+@pytest.mark.parametrize("asked", [{}, {"imageTags": ["all"]}])
+def test_a_policy_about_tags_counts_for_images_that_come_back_with_another(
+    homeport: Homeport, keeping: Any, owner: Credentials, asked: dict[str, Any]
+) -> None:
+    theirs = restorer(homeport, owner)
+    child, free = random_image(), random_image(platform="linux/arm64")
+    signature = artifact(b"s", artifact_type="application/x.signature", subject=free.manifest)
+    index = index_of([child])
+    put(keeping, NAME, child, "prod")
+    put_manifest(keeping, NAME, index.manifest, "all")
+    put(keeping, NAME, free, "dev")
+    put(keeping, NAME, signature, "signed")
+    for digest in (index.digest, child.digest, free.digest, signature.digest):
+        delete(keeping, imageDigest=digest)
+
+    code, _ = refused(theirs.restore_deleted_image, repositoryName=NAME, imageDigest=index.digest, **asked)
+    theirs.restore_deleted_image(repositoryName=NAME, imageDigest=free.digest)
+
+    assert code == "AccessDeniedException"
+    there = keeping.describe_images(repositoryName=NAME)["imageDetails"]
+    assert {each["imageDigest"] for each in there} == {free.digest, signature.digest}
 
 
 def test_nobody_sees_or_restores_deleted_images_without_permission(

@@ -1,4 +1,4 @@
-"""Lifecycle policies and their previews: kept exactly, checked as ECR checks them, never pretended to have run."""
+"""Lifecycle policies: kept as they came, checked as ECR checks them, and nobody's but their owner's."""
 
 from __future__ import annotations
 
@@ -48,6 +48,17 @@ def test_a_policy_is_kept_exactly_as_it_came(ecr: Any, account: str, repository:
     for answer in (put, got):
         del answer["ResponseMetadata"]
         assert answer == named
+
+
+def test_rules_come_back_in_the_order_of_their_priorities(ecr: Any, repository: str) -> None:
+    anything = selection(tagStatus="any")
+    mixed = text(rule(30, selection=anything), rule(5))
+
+    put = ecr.put_lifecycle_policy(repositoryName=repository, lifecyclePolicyText=mixed)
+
+    stored = ecr.get_lifecycle_policy(repositoryName=repository)["lifecyclePolicyText"]
+    assert put["lifecyclePolicyText"] == stored
+    assert json.loads(stored) == {"rules": [rule(5), rule(30, selection=anything)]}
 
 
 def test_a_second_policy_takes_the_place_of_the_first(ecr: Any, repository: str) -> None:
@@ -131,61 +142,6 @@ def test_a_text_that_is_no_policy_is_refused_and_changes_nothing(
         )
 
     assert ecr.get_lifecycle_policy(repositoryName=repository)["lifecyclePolicyText"] == GOOD
-
-
-# --- Preview ---
-
-
-def test_a_preview_says_that_it_failed_and_shows_no_results(ecr: Any, repository: str) -> None:
-    ecr.put_lifecycle_policy(repositoryName=repository, lifecyclePolicyText=GOOD)
-
-    started = ecr.start_lifecycle_policy_preview(repositoryName=repository)
-    found = ecr.get_lifecycle_policy_preview(repositoryName=repository)
-
-    assert (started["status"], started["lifecyclePolicyText"]) == ("FAILED", GOOD)
-    assert (found["status"], found["lifecyclePolicyText"]) == ("FAILED", GOOD)
-    assert found["previewResults"] == []
-    assert "summary" not in found
-
-
-def test_a_preview_of_another_text_leaves_the_policy_alone(ecr: Any, repository: str) -> None:
-    other = text(rule(7))
-    ecr.put_lifecycle_policy(repositoryName=repository, lifecyclePolicyText=GOOD)
-    ecr.start_lifecycle_policy_preview(repositoryName=repository, lifecyclePolicyText=other)
-
-    found = ecr.get_lifecycle_policy_preview(repositoryName=repository)
-    assert found["lifecyclePolicyText"] == other
-    assert ecr.get_lifecycle_policy(repositoryName=repository)["lifecyclePolicyText"] == GOOD
-
-
-def test_a_repository_without_a_preview_has_none_to_show(ecr: Any, account: str, repository: str) -> None:
-    code, message = refused(ecr.get_lifecycle_policy_preview, repositoryName=repository)
-
-    assert code == "LifecyclePolicyPreviewNotFoundException"
-    assert f"'{repository}' in the registry with id '{account}'" in message
-
-
-@pytest.mark.parametrize(
-    "more",
-    [{"maxResults": 5}, {"filter": {"tagStatus": "ANY"}}, {"nextToken": "x"}],
-    ids=lambda more: next(iter(more)),
-)
-def test_named_images_cannot_be_paged_or_filtered(ecr: Any, repository: str, more: dict[str, Any]) -> None:
-    ecr.start_lifecycle_policy_preview(repositoryName=repository, lifecyclePolicyText=GOOD)
-
-    code, _ = refused(
-        ecr.get_lifecycle_policy_preview, repositoryName=repository, imageIds=[{"imageTag": "v1"}], **more
-    )
-
-    assert code == "InvalidParameterException"
-
-
-def test_a_foreign_page_token_is_refused(ecr: Any, repository: str) -> None:
-    ecr.start_lifecycle_policy_preview(repositoryName=repository, lifecyclePolicyText=GOOD)
-
-    code, _ = refused(ecr.get_lifecycle_policy_preview, repositoryName=repository, nextToken="made-up")
-
-    assert code == "InvalidParameterException"
 
 
 # --- Who may ---

@@ -14,7 +14,15 @@ import apsw
 import pytest
 
 from tests.api.calls import MISSING, at_once, new_name, put, put_manifest, refused, unknown_repository, upload
-from tests.harness.images import Image, artifact, bytes_of, image_of, random_image, random_index
+from tests.harness.images import (
+    Image,
+    artifact,
+    bytes_of,
+    image_of,
+    index_of,
+    random_image,
+    random_index,
+)
 from tests.harness.oci import OciClient
 from tests.harness.server import Credentials, Homeport
 
@@ -241,6 +249,36 @@ def test_a_referrer_is_not_moved_without_its_subject(ecr: Any, repository: str) 
     assert refused(ecr.update_image_storage_class, **named, targetStorageClass="ARCHIVE")[0] == NOT_SUPPORTED
     archive(ecr, repository, image.digest)
     assert refused(ecr.update_image_storage_class, **named, targetStorageClass="STANDARD")[0] == NOT_SUPPORTED
+
+
+def test_a_referrer_that_an_active_index_names_stays_when_its_subject_is_archived(
+    ecr: Any, oci: OciClient, repository: str
+) -> None:
+    image = random_image()
+    listed = random_image(subject=image.manifest)
+    signature = signature_of(listed)
+    for each in (image, listed, signature):
+        put(ecr, repository, each)
+    put_manifest(ecr, repository, index_of([listed]).manifest, "all")
+
+    archive(ecr, repository, image.digest)
+
+    assert oci.pull(repository, listed.digest) == bytes_of(listed)
+    assert detail(ecr, repository, signature.digest)["imageStatus"] == "ACTIVE"
+
+
+def test_a_referrer_with_a_pinned_tag_stays_when_its_subject_is_archived(
+    homeport: Homeport, ecr: Any, repository: str
+) -> None:
+    image = random_image()
+    signature = signature_of(image)
+    put(ecr, repository, image)
+    put(ecr, repository, signature, "signed")
+    homeport.client("homeport").pin_image_tag(repositoryName=repository, imageTag="signed")
+
+    archive(ecr, repository, image.digest)
+
+    assert detail(ecr, repository, signature.digest)["imageStatus"] == "ACTIVE"
 
 
 def test_images_of_an_index_stay_until_the_index_is_archived(ecr: Any, repository: str) -> None:

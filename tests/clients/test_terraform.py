@@ -119,7 +119,7 @@ def test_everything_is_created_read_changed_imported_and_destroyed_without_drift
     _, added, _, _ = terraform.apply()
     assert added > 25
     assert terraform.drift() == []
-    assert terraform.outputs["repositories"] == ["shop/cart", "shop/plain"]
+    assert terraform.outputs["repositories"] == ["shop/attic", "shop/cart", "shop/plain"]
     assert terraform.outputs["repository_url"] == f"{server.host}/shop/cart"
     ecr = server.client()
     assert ecr.describe_repositories(repositoryNames=["shop/cart"])["repositories"][0][

@@ -87,7 +87,10 @@ def api(server: Homeport, source: str, signer: Signer) -> tuple[int, str, str]:
 
 
 def throttled(server: Homeport, source: str) -> list[LogRecord]:
-    """What the log says about pauses that this source began."""
+    """What the log says about pauses that this source began before now."""
+    marker = f"/v2/{uuid.uuid4().hex}/tags/list"  # its line comes after all that happened before
+    ask(server, "127.0.0.1", marker, "")
+    server.wait_for_log(lambda record: True if record.get("path") == marker else None, "the marker")
     return [
         record
         for record in server.log

@@ -94,6 +94,10 @@ def test_only_the_verifier_of_web_identities_knows_the_tokens_of_others() -> Non
     assert importers("joserfc") == {"access/keysets.py", "access/webidentity.py"}
 
 
+def test_one_file_runs_the_regular_expressions_of_others() -> None:
+    assert importers("re2") == {"lifecycle/patterns.py"}
+
+
 @pytest.mark.parametrize("module", ["pickle", "marshal", "shelve", "dill", "jsonpickle"])
 def test_no_file_loads_objects_that_could_run_code(module: str) -> None:
     assert importers(module) == set()

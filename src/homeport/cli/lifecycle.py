@@ -195,7 +195,7 @@ def explain(repository: str, image: str, account: str | None, data: Path | None,
     if not reasons:
         click.echo("  It is on its way back from the archive: no rule looks at it.")
     for reason in reasons:
-        about = f" ({reason.rule.description})" if reason.rule.description else ""
+        about = f" ({_printable(reason.rule.description)})" if reason.rule.description else ""
         click.echo(f"  rule {reason.rule.priority}{about}: {reason.verdict.value}. {reason.sentence}")
 
 
@@ -278,6 +278,11 @@ def _whose(policy: EffectivePolicy) -> str:
     if policy.prefix is None:
         return "its own policy"
     return "the registry's policy" if policy.prefix == "ROOT" else f"the policy of the prefix {policy.prefix}"
+
+
+def _printable(text: str) -> str:
+    """What anybody may have put into a policy, without what would command a terminal or cannot be encoded."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _moment(moment: datetime) -> str:

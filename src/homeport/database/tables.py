@@ -470,7 +470,6 @@ lifecycle_entry = Table(
     Column("untagged", Text, nullable=False),  # JSON list
     Column("fingerprint", Text, nullable=False),
     Column("outcome", Text),
-    Index("lifecycle_entry_by_image", "plan_id", "image_id"),
     Index("lifecycle_entry_by_digest", "plan_id", "digest"),
 )
 

@@ -1,7 +1,8 @@
 """Use cases of the archive storage class. ECR User Guide, archive-image and restore-image.
 
-An archived image keeps its rows and cannot be pulled. Its referrers go with it and come back with it; the images of an
-index stay when the index goes, and come back with it. Bytes follow in jobs: until they have moved they are read from
+An archived image keeps its rows and cannot be pulled. Its referrers go with it and come back with it, but for those
+that an active index names or that have a pinned tag: they stay. The images of an index stay when the index goes, and
+come back with it. Bytes follow in jobs: until they have moved they are read from
 where they are. Callers have authorised already.
 """
 
@@ -13,7 +14,7 @@ from datetime import datetime
 from homeport.blobs.port import StorageClass
 from homeport.collection import store as references
 from homeport.database.engine import Database, Reader, Transaction
-from homeport.images import archive_store, store
+from homeport.images import archive_store, pins_store, store
 from homeport.images.model import Image, Status
 from homeport.jobs import store as jobs
 from homeport.jobs.model import Kind
@@ -81,7 +82,8 @@ def _refuse(why: str) -> None:
 
 async def _archive(tx: Transaction, repository: Repository, image: Image, now: datetime) -> None:
     digests: set[str] = set()
-    for each in await _family(tx, repository, image, {Status.ACTIVE, Status.ACTIVATING}):
+    there = {Status.ACTIVE, Status.ACTIVATING}
+    for each in await _family(tx, repository, image, there, but_protected=True):
         await archive_store.archive(tx, each.id, now)
         digests.update(digest for digest, _ in await archive_store.blobs(tx, each.id))
     await _settle(tx, digests, now)
@@ -94,8 +96,12 @@ async def _family(
     statuses: set[Status],
     *,
     with_children: bool = False,
+    but_protected: bool = False,
 ) -> list[Image]:
-    """Return the image and what goes with it as far as that has one of `statuses`, what others need first."""
+    """Return the image and what goes with it as far as that has one of `statuses`, what others need first.
+
+    `but_protected` leaves out referrers that must stay where they are, and with them their own.
+    """
     found: dict[str, Image] = {image.digest: image}
     waiting = [image]
     while waiting:
@@ -106,10 +112,19 @@ async def _family(
                 child = await store.by_digest(tx, repository.id, digest)
                 near.extend([child] if child is not None else [])
         for each in near:
-            if each.digest not in found and each.status in statuses:
+            if each.digest in found or each.status not in statuses:
+                continue
+            if not (but_protected and await _is_protected(tx, repository, each)):
                 found[each.digest] = each
                 waiting.append(each)
     return list(reversed(found.values()))
+
+
+async def _is_protected(tx: Transaction, repository: Repository, referrer: Image) -> bool:
+    """Whether somebody counts on pulling a referrer by itself: through an index, or by a pinned tag."""
+    if await archive_store.live_parents(tx, repository.id, referrer.digest):
+        return True
+    return bool(await pins_store.of_image(tx, referrer.id))
 
 
 async def _referrers(tx: Transaction, repository: Repository, subject: Image) -> list[Image]:

@@ -46,6 +46,29 @@ async def find(reader: Reader, now: datetime, repository: Repository, digest: st
     return kept.image if kept is not None else None
 
 
+async def together(reader: Reader, now: datetime, repository: Repository, digest: str) -> list[DeletedImage]:
+    """Return the deleted image of that digest and those that `restore` brings back with it; none when there is none.
+
+    It stops beyond as many as can be restored together.
+    """
+    found: dict[str, DeletedImage] = {}
+    waiting = [digest]
+    while waiting and len(found) <= limits.RESTORED_TOGETHER + 1:
+        one = waiting.pop()
+        kept = await recycle_store.find(reader, now, repository.id, one) if one not in found else None
+        if kept is None:
+            continue
+        found[one] = kept.image
+        manifest = rules.read_manifest(kept.manifest, kept.image.media_type)
+        waiting.extend(child.digest for child in manifest.children)
+        waiting.extend(
+            await recycle_store.referrers(
+                reader, now, repository.id, one, kept.image.deleted_at, limits.RESTORED_TOGETHER + 1
+            )
+        )
+    return list(found.values())
+
+
 async def restore(
     db: Database,
     now: datetime,

@@ -10,9 +10,13 @@ from homeport.database.engine import Statement, Transaction
 from homeport.database.tables import cron
 from homeport.kernel.clock import from_micros, to_micros
 
-_slot = Statement(select(cron.c.slot).where(cron.c.name == bindparam("name")))
+_known = Statement(select(cron.c.slot).where(cron.c.name == bindparam("name")))
 _insert = Statement(insert(cron).values(name=bindparam("name"), slot=bindparam("slot")))
-_advance = Statement(update(cron).where(cron.c.name == bindparam("name_")).values(slot=bindparam("slot_")))
+_advance = Statement(
+    update(cron)
+    .where(cron.c.name == bindparam("name_"), cron.c.slot < bindparam("slot_"))
+    .values(slot=bindparam("slot_"))
+)
 
 
 def slot_at(now: datetime, interval: timedelta) -> datetime:
@@ -23,11 +27,9 @@ def slot_at(now: datetime, interval: timedelta) -> datetime:
 
 async def begin(tx: Transaction, name: str, slot: datetime) -> bool:
     """Return whether the slot is one's own to begin: nobody has begun it, or a later one, yet."""
-    row = await tx.first(_slot, name=name)
-    if row is None:
-        await tx.run(_insert, name=name, slot=to_micros(slot))
+    if await tx.run(_advance, name_=name, slot_=to_micros(slot)) == 1:
         return True
-    if row[0] >= to_micros(slot):
+    if await tx.first(_known, name=name) is not None:
         return False
-    await tx.run(_advance, name_=name, slot_=to_micros(slot))
+    await tx.run(_insert, name=name, slot=to_micros(slot))
     return True

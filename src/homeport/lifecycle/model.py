@@ -110,7 +110,7 @@ class Verdict(StrEnum):
     """What one rule says of one image, for who asks why."""
 
     NOT_SELECTED = "not selected"
-    """Its tags or its storage class are not what the rule looks at."""
+    """Its tags or its storage class are not what the rule looks at, or a rule that retains does not keep it."""
     KEPT = "kept"
     """Selected, and not old or superfluous enough; lower rules may not act on it any more."""
     RETAINED = "retained"

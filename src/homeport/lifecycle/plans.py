@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -33,6 +34,16 @@ ROWS = 200
 KEPT = timedelta(days=30)
 EMPTY_KEPT = timedelta(days=1)
 """A run that found nothing to do is worth knowing of for less long: each repository has one at each interval."""
+AHEAD = timedelta(days=1)
+"""Somebody waits for what was asked for: it is due so long ago that it goes before the runs of the interval."""
+
+
+class PlanGone(Exception):
+    """The plan was removed, together with its repository, while it was made or executed: nothing is left to do."""
+
+
+# A thread of its own: judging may take many seconds, and files are opened in the threads that all share.
+_JUDGING = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-judging")
 
 Confirm = Callable[[Transaction], Awaitable[None]]
 """Asked in every transaction; raises when its caller may write no more."""
@@ -63,7 +74,8 @@ async def judge(reader: Reader, now: datetime, repository_id: int, text: str) ->
     The totals tell bytes, too. Errors: InvalidParameter when it is no policy.
     """
     images = await candidates.read(reader, repository_id)
-    judged = await asyncio.to_thread(_judge, text, images, to_micros(now))
+    loop = asyncio.get_running_loop()
+    judged = await loop.run_in_executor(_JUDGING, _judge, text, images, to_micros(now))
     gone, moved = await savings.freed(reader, repository_id, judged.expiring, judged.transitioning)
     return replace(judged, totals=replace(judged.totals, expiring_bytes=gone, transitioning_bytes=moved))
 
@@ -87,13 +99,13 @@ def _judge(text: str, images: Sequence[Candidate], now: int) -> Judged:
 
 
 def _with_referrers(images: Iterable[Candidate], ids: set[int]) -> set[int]:
-    """Return the ids with those of the images that refer to theirs, directly or not."""
+    """Return the ids with those of the images that refer to theirs, directly or not, and are archived along."""
     if not ids:
         return ids
     referrers: dict[str, list[Candidate]] = {}
     waiting: list[Candidate] = []
     for image in images:
-        if image.subject is not None:
+        if image.subject is not None and not (image.pinned or image.listed_live):
             referrers.setdefault(image.subject, []).append(image)
         if image.id in ids:
             waiting.append(image)
@@ -123,10 +135,16 @@ def _entry(position: int, decision: Decision) -> Entry:
     )
 
 
+async def require(tx: Transaction, plan_id: int) -> None:
+    """Return when the plan is still there. Errors: PlanGone."""
+    if await plans_store.find(tx, plan_id) is None:
+        raise PlanGone
+
+
 async def make(db: Database, now: datetime, plan: StoredPlan, text: str, confirm: Confirm) -> Totals:
     """Judge by the policy `text` and write the entries of `plan`; what it had before goes. Its status stays.
 
-    Errors: InvalidParameter when the text is no policy, those of `confirm`.
+    Errors: InvalidParameter when the text is no policy, PlanGone, those of `confirm`.
     """
     await clear(db, plan.id, confirm)
     judged = await judge(db, now, plan.repository_id, text)
@@ -138,6 +156,7 @@ async def make(db: Database, now: datetime, plan: StoredPlan, text: str, confirm
 async def _write(db: Database, plan_id: int, entries: Sequence[Entry], confirm: Confirm) -> None:
     async def work(tx: Transaction) -> None:
         await confirm(tx)
+        await require(tx, plan_id)
         for entry in entries:
             await plans_store.add_entry(tx, plan_id, entry)
 
@@ -182,7 +201,7 @@ async def sweep(db: Database, now: datetime) -> int:
 
 
 async def fail(db: Database, now: datetime, plan: StoredPlan, why: str, confirm: Confirm) -> None:
-    """End a plan that cannot be made or executed. Errors: those of `confirm`."""
+    """End a plan, if it is still there, that cannot be made or executed. Errors: those of `confirm`."""
 
     async def work(tx: Transaction) -> None:
         await confirm(tx)

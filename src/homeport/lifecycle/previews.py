@@ -29,7 +29,7 @@ from homeport.lifecycle.model import (
     PreviewStatus,
     StoredPlan,
 )
-from homeport.lifecycle.plans import Confirm
+from homeport.lifecycle.plans import AHEAD, Confirm
 from homeport.lifecycle.policies import read_policy
 from homeport.lifecycle.service import present
 from homeport.repositories.model import Repository
@@ -72,7 +72,7 @@ async def start_preview(
         if policy is None:
             raise LifecyclePolicyNotFound(repository.name, repository.account)
         plan_id = await plans_store.add(tx, repository.id, PlanKind.PREVIEW, policy.text, policy.prefix, now)
-        await jobs.add(tx, Kind.PREVIEW_LIFECYCLE, {"plan": plan_id}, now)
+        await jobs.add(tx, Kind.PREVIEW_LIFECYCLE, {"plan": plan_id}, now, now - AHEAD)
         started = await plans_store.find(tx, plan_id)
         assert started is not None
         return started
@@ -85,7 +85,7 @@ async def make_preview(
 ) -> StoredPlan:
     """Find out what the policy of the preview `plan` would do at `judged_at`; former previews go.
 
-    Errors: InvalidParameter when it is no policy, those of `confirm`.
+    Errors: InvalidParameter when it is no policy, PlanGone, those of `confirm`.
     """
     while former := await plans_store.older(db, plan.repository_id, PlanKind.PREVIEW, plan.id, _OLDER):
         for each in former:
@@ -95,6 +95,7 @@ async def make_preview(
 
     async def work(tx: Transaction) -> None:
         await confirm(tx)
+        await plans.require(tx, plan.id)
         await plans_store.put(tx, made)
 
     await db.write(work)

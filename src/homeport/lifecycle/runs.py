@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -40,15 +41,17 @@ from homeport.lifecycle.model import (
     Reason,
     StoredPlan,
 )
-from homeport.lifecycle.plans import Confirm
+from homeport.lifecycle.plans import AHEAD, Confirm
 from homeport.lifecycle.service import present
 from homeport.repositories.model import Repository
 
 BATCH = 50
-"""Entries executed in one transaction: some ten milliseconds, for which pushes wait."""
+"""Entries executed in one transaction: some twenty milliseconds, for which pushes wait."""
 _ARCHIVE_STAY = timedelta(
     days=90
 )  # ECR User Guide, archive-image: no policy deletes an archived image sooner
+# One thread for all who ask: however many they are, pulls and runs have threads of their own.
+_EXPLAINING = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-explaining")
 _UNDER_WAY = (PlanStatus.PLANNING, PlanStatus.EXECUTING)
 
 
@@ -75,7 +78,7 @@ async def _start(tx: Transaction, now: datetime, repository: Repository) -> int:
     policy = await defaults.effective(tx, repository)
     if policy is None:
         raise LifecyclePolicyNotFound(repository.name, repository.account)
-    return await _add(tx, now, repository, policy)
+    return await _add(tx, now, repository, policy, now - AHEAD)
 
 
 def _under_way(repository: Repository) -> LifecycleRunInProgress:
@@ -85,9 +88,11 @@ def _under_way(repository: Repository) -> LifecycleRunInProgress:
     )
 
 
-async def _add(tx: Transaction, now: datetime, repository: Repository, policy: EffectivePolicy) -> int:
+async def _add(
+    tx: Transaction, now: datetime, repository: Repository, policy: EffectivePolicy, due: datetime
+) -> int:
     plan_id = await plans_store.add(tx, repository.id, PlanKind.RUN, policy.text, policy.prefix, now)
-    await jobs.add(tx, Kind.RUN_LIFECYCLE, {"plan": plan_id}, now)
+    await jobs.add(tx, Kind.RUN_LIFECYCLE, {"plan": plan_id}, now, due)
     return plan_id
 
 
@@ -103,7 +108,7 @@ async def start_due(
         newest = await plans_store.newest(tx, repository.id, PlanKind.RUN)
         if newest is not None and (newest.status in _UNDER_WAY or newest.started_at >= slot):
             continue
-        await _add(tx, now, repository, policy)
+        await _add(tx, now, repository, policy, now)
         started += 1
     return started
 
@@ -175,7 +180,7 @@ async def explain(
     def work() -> list[Reason]:
         return rules.explain(plans.stored_rules(policy.text), seen, moment, asked)
 
-    return policy, image, await asyncio.to_thread(work)
+    return policy, image, await asyncio.get_running_loop().run_in_executor(_EXPLAINING, work)
 
 
 # --- Doing ---
@@ -192,17 +197,19 @@ async def make_plan(
     """Make the plan of a run, of the policy that acts on the repository now, and return it ready to be executed.
 
     A run without a policy, which was deleted since the run was started, has failed.
-    Errors: InvalidParameter when the policy is none, those of `confirm`.
+    Errors: InvalidParameter when the policy is none, PlanGone, those of `confirm`.
     """
     policy = await defaults.effective(db, repository)
     if policy is None:
-        await plans.fail(db, now, plan, "The policy was deleted before it was evaluated", confirm)
-        return replace(plan, status=PlanStatus.FAILED)
+        why = "The policy was deleted before it was evaluated"
+        await plans.fail(db, now, plan, why, confirm)
+        return replace(plan, status=PlanStatus.FAILED, error=why)
     totals = await plans.make(db, judged_at, plan, policy.text, confirm)
     made = replace(plan, policy=policy.text, prefix=policy.prefix, status=PlanStatus.EXECUTING, totals=totals)
 
     async def work(tx: Transaction) -> None:
         await confirm(tx)
+        await plans.require(tx, plan.id)
         await plans_store.put(tx, made)
 
     await db.write(work)
@@ -233,11 +240,12 @@ async def execute(
     """Execute the next entries of a plan, after the position `after`; return them, and how far the plan is then.
 
     With the last of them the plan is complete and the policy counts as evaluated, in the same transaction.
-    Errors: those of `confirm`.
+    Errors: PlanGone, those of `confirm`.
     """
 
     async def work(tx: Transaction) -> tuple[list[Acted], PlanStatus]:
         await confirm(tx)
+        await plans.require(tx, plan.id)
         policy = await defaults.effective(tx, repository)
         if policy is None or policy.text != plan.policy:
             return [], await _end(tx, at.now, plan, "The policy was changed or deleted during the run")

@@ -53,10 +53,14 @@ class Shelf:
         return place
 
     @cached_property
+    def text(self) -> str:
+        """All tags, image after image, with line feeds between them: no tag holds one."""
+        return "\n".join([tag.name for image in self.images for tag in image.tags])
+
+    @cached_property
     def tags(self) -> list[str]:
-        """All tags, image after image: copies that lie side by side in memory, which halves the time to read them."""
-        names = [tag.name for image in self.images for tag in image.tags]
-        return "\n".join(names).split("\n") if names else []
+        """The tags one by one: copies that lie side by side in memory, which halves the time to read them."""
+        return self.text.split("\n") if self.text else []
 
     @cached_property
     def owners(self) -> list[int]:
@@ -105,17 +109,20 @@ def sight(rule: Rule, shelf: Shelf, among: Sequence[int] | None = None) -> Sight
 def _tagged(rule: Rule, shelf: Shelf, among: Sequence[int]) -> Sight:
     owners = shelf.owners
     if rule.regex is not None:
-        hits = Expression(rule.regex).matching(shelf.tags, among)
+        hits = Expression(rule.regex).matching(shelf.tags, among, shelf.text)
         return Sight(list(dict.fromkeys([owners[at] for at in hits])), hits)
+    if any("*" in prefix for prefix in rule.prefixes):
+        return Sight((), ())  # in a prefix it means itself, and no tag holds one
     wants_hits = rule.action is Action.UNTAG or rule.count is CountType.SINCE_TAGGED
     entries = dict.fromkeys([*(prefix + "*" for prefix in rule.prefixes), *rule.patterns])
     found: set[int] = set()
     hits = among[:0]
     for number, entry in enumerate(entries):
-        if number:  # an image needs a tag for each entry, so only the images of the former ones go on
+        if number and len(hits) < len(among):
+            # An image needs a tag for each entry, so only the images of the former entries go on.
             before = {owners[at] for at in hits}
             among = [at for at in among if owners[at] in before]
-        hits = wildcards(shelf.tags, among, entry)
+        hits = wildcards(shelf.tags, among, entry, shelf.text)
         if wants_hits:
             found.update(hits)
     seen = dict.fromkeys([owners[at] for at in hits])
@@ -128,7 +135,7 @@ def _without_excepted(rule: Rule, shelf: Shelf, found: Sight) -> Sight:
     owners, seen = shelf.owners, set(found.places)
     among = [at for at, place in enumerate(owners) if place in seen]
     for pattern in dict.fromkeys(rule.excepted):
-        seen.difference_update([owners[at] for at in wildcards(shelf.tags, among, pattern)])
+        seen.difference_update([owners[at] for at in wildcards(shelf.tags, among, pattern, shelf.text)])
     return Sight(
         [place for place in found.places if place in seen], [at for at in found.tags if owners[at] in seen]
     )

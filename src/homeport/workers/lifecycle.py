@@ -115,9 +115,14 @@ class LifecycleJobs:
         await self._guarded(held, plan, partial(self._run, held, plan))
 
     async def _guarded(self, held: Job, plan: StoredPlan, work: Callable[[], Awaitable[None]]) -> None:
-        """Do `work`; the plan has failed when that can never succeed, or did not for too often."""
+        """Do `work`; the plan has failed when that can never succeed, or did not for too often.
+
+        Work whose plan is gone is done.
+        """
         try:
             await work()
+        except plans.PlanGone:
+            log.info(f"lifecycle_{plan.kind.value}_gone", plan=plan.id, repository_id=plan.repository_id)
         except (LeaseLost, Postponed):
             raise
         except Exception as error:

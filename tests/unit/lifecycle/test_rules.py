@@ -86,6 +86,14 @@ def test_images_that_were_marked_already_count_as_if_they_were_there() -> None:
     assert outcome(plan([rule(1, "c", days=0), rule(2, more_than=2)], images, NOW)) == [(1, 2), (3, 1)]
 
 
+def test_a_star_in_a_prefix_is_a_star() -> None:
+    def prefixed(*prefixes: str) -> Rule:
+        return replace(rule(1, tags=TagSelection.TAGGED, days=1), prefixes=prefixes)
+
+    assert gone([prefixed("v*")], image(1, "v1", days=9)) == []
+    assert gone([prefixed("v", "v1")], image(1, "v1", days=9), image(2, "v2", days=9)) == [1]
+
+
 def test_a_rule_sees_one_storage_class() -> None:
     hot, cold = image(1, "a", days=400), image(2, "a", days=400, archived=91)
     transitioned = rule(2, days=90, since=CountType.SINCE_TRANSITIONED, archive=True)
@@ -102,6 +110,7 @@ def test_the_newest_images_stay_and_of_one_moment_those_with_the_higher_id() -> 
 
     assert gone([rule(1, "v*", more_than=2)], *images) == [1, 2]
     assert gone([rule(1, "v*", more_than=4)], *images) == []
+    assert gone([rule(1, "v*", more_than=6)], *images) == []
 
 
 def test_only_what_is_strictly_older_goes() -> None:
@@ -229,6 +238,8 @@ def test_a_pinned_image_is_counted_and_left_alone(action: Action) -> None:
     images = (image(1, "v1", days=3, pinned=True), image(2, "v2", days=2), image(3, "v3", days=1))
 
     assert gone([rule(1, "v*", more_than=1, action=action)], *images) == [2]
+    newest = image(4, "v4", pinned=True)
+    assert gone([rule(1, "v*", more_than=1, action=action)], *images, newest) == [2, 3]
 
 
 # --- Extensions ---
@@ -268,7 +279,7 @@ def test_untagging_takes_the_tags_of_the_list_and_nothing_else() -> None:
 def test_untagging_by_age_of_the_tag_leaves_the_young_tags() -> None:
     moved = replace(
         image(1, days=100),
-        tags=(TagSeen("pr-old", NOW - 9 * DAY), TagSeen("pr-new", NOW - DAY), TagSeen("v1", 0)),
+        tags=(TagSeen("pr-old", NOW - 9 * DAY), TagSeen("pr-new", NOW - 7 * DAY), TagSeen("v1", 0)),
     )
     by_tag = rule(1, "pr-*", days=7, since=CountType.SINCE_TAGGED, action=Action.UNTAG)
 

@@ -119,6 +119,41 @@ resource "aws_ecr_lifecycle_policy" "cart" {
   policy     = data.aws_ecr_lifecycle_policy_document.cart.json
 }
 
+# Rules that the data source does not know: unused images go to the archive, and leave it after a year.
+resource "aws_ecr_repository" "attic" {
+  name = "shop/attic"
+}
+
+resource "aws_ecr_lifecycle_policy" "attic" {
+  repository = aws_ecr_repository.attic.name
+
+  policy = jsonencode({
+    rules = [
+      {
+        rulePriority = 9
+        selection = {
+          tagStatus   = "any"
+          countType   = "sinceImagePulled"
+          countUnit   = "days"
+          countNumber = var.second ? 60 : 90
+        }
+        action = { type = "transition", targetStorageClass = "archive" }
+      },
+      {
+        rulePriority = 1
+        selection = {
+          tagStatus    = "any"
+          storageClass = "archive"
+          countType    = "sinceImageTransitioned"
+          countUnit    = "days"
+          countNumber  = 365
+        }
+        action = { type = "expire" }
+      },
+    ]
+  })
+}
+
 # --- The registry ---
 
 resource "aws_ecr_account_setting" "policy_scope" {

@@ -55,10 +55,16 @@ async def restore_deleted_image(call: Call) -> Answer:
         digest = Digest(call.params["imageDigest"])
     except DigestInvalid:
         raise InvalidParameter("imageDigest", "Member must be a sha256 or sha512 digest") from None
-    if tags is None:
-        former = await recycle.find(region.db, now, repository, digest)
-        if former is not None:  # a policy about tags counts for those that come back unasked, too
-            repository = await replace(call, params={**call.params, "imageTags": former.tags}).repository()
+    # A policy about tags counts for those that come back unasked, too.
+    unasked = [
+        tag
+        for image in await recycle.together(region.db, now, repository, digest)
+        if tags is None or image.digest != digest
+        for tag in image.tags
+    ]
+    if unasked:
+        named = [*(tags or ()), *unasked]
+        repository = await replace(call, params={**call.params, "imageTags": named}).repository()
     image = await recycle.restore(region.db, now, repository, digest, tags, region.room)
     return {
         "image": {

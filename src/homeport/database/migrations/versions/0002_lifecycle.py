@@ -53,7 +53,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("plan_id", "position"),
     )
     op.create_index("lifecycle_entry_by_digest", "lifecycle_entry", ["plan_id", "digest"], unique=False)
-    op.create_index("lifecycle_entry_by_image", "lifecycle_entry", ["plan_id", "image_id"], unique=False)
     op.create_table(
         "lifecycle_default",
         sa.Column("account_id", sa.Text(), nullable=False),
