@@ -13,6 +13,7 @@ import sys
 import time
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from homeport.app import build_region
 from homeport.config import Settings
@@ -120,15 +121,15 @@ async def _serve(
     busy = []
     for connection in server.connections:
         connection.keep_alive(False)
-        if connection._current_request is None:
-            connection.force_close()  # `close` alone would leave it open and silent
-        else:
+        if _is_sending(connection):
             busy.append(connection)
+        else:
+            connection.force_close()  # `close` alone would leave it open and silent
     try:
         async with asyncio.timeout(settings.drain_seconds):
             await drained
-            # An answer may be complete and its end still on the way to a slow client: its connection closes then.
-            while any(connection.transport is not None for connection in busy):  # noqa: ASYNC110 - no event tells
+            # An answer may be complete and its end still on the way to a slow client.
+            while any(map(_is_sending, busy)):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.02)
     except TimeoutError:
         log.warning("drain_timeout", seconds=settings.drain_seconds)
@@ -139,6 +140,17 @@ async def _serve(
     region.threads.close()
     log.info("stopped", worker=worker)
     return 0
+
+
+def _is_sending(connection: RequestHandler) -> bool:
+    """Whether an answer is being made, or bytes of one have not been handed to the system yet."""
+    transport = connection.transport
+    if transport is None:
+        return False
+    # TLS has a transport of its own below, which asyncio does not count.
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    unsent = [each.get_write_buffer_size() for each in (transport, below) if each is not None]
+    return connection._current_request is not None or any(unsent)
 
 
 def _supervise(settings: Settings, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
