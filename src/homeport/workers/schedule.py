@@ -67,7 +67,6 @@ class Schedule:
         await self._region.secrets.purge(self._region.clock.now())
         if forgotten := await recycle.purge(self._region.db, self._region.lifecycle_clock.now()):
             log.info("deleted_images_forgotten", images=forgotten)
-
         if removed := await plans.sweep(self._region.db, self._region.clock.now()):
             log.info("lifecycle_plans_forgotten", plans=removed)
 
