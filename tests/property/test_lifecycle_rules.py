@@ -287,7 +287,7 @@ def test_a_plan_is_what_the_rules_say_one_after_the_other(world: tuple[list[Rule
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000)
+@settings(max_examples=8_000)
 @given(WORLDS)
 def test_many_plans_are_what_the_rules_say_one_after_the_other(
     world: tuple[list[Rule], list[Candidate]],

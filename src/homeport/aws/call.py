@@ -7,13 +7,14 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from homeport.access.authenticate import Signed
 from homeport.access.authorize import Context, RegistryPolicy, Target, require, require_action
 from homeport.access.operations import Operation
 from homeport.access.principals import Principal
 from homeport.aws.named_images import named_images
+from homeport.kernel import limits
 from homeport.kernel.errors import InvalidParameter, RepositoryNotFound
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.region import Region
@@ -25,6 +26,11 @@ from homeport.wire.exchange import Exchange, RequestContext
 
 Params = Mapping[str, Any]
 Answer = Mapping[str, Any]
+Item = TypeVar("Item")
+Place = TypeVar("Place", str, int)
+
+NEWEST = 2**62
+"""An id above every real one: listings that begin with the newest begin below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,22 @@ class Call:
         if token is None:
             return None
         return self.region.pages.read(token, self.principal.arn, self.operation.name, self._scope())
+
+    async def page(
+        self,
+        start: Place,
+        read: Callable[[Place, int], Awaitable[list[Item]]],
+        place: Callable[[Item], Place],
+    ) -> tuple[list[Item], str | None]:
+        """Return the page of a listing that the request asks for, and the token of the next one, None at the end.
+
+        `read` returns up to so many items after a place (at first `start`), `place` tells where an item is.
+        Errors: InvalidParameter for a foreign token.
+        """
+        size, position = self.page_size(limits.PAGE_DEFAULT), self.page_position()
+        found = await read(position[0] if position else start, size + 1)
+        more = self.next_token([place(found[size - 1])]) if len(found) > size else None
+        return found[:size], more
 
     def next_token(self, position: Sequence[Any]) -> str:
         """Return a sealed token for the page after `position`, good for this caller and these filters only."""

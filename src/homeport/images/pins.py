@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from homeport.database.engine import Database, Reader, Transaction
-from homeport.images import pins_store, store
-from homeport.images.model import PinnedTag
+from homeport.images import pins_store, service, store
+from homeport.images.model import ImageId, PinnedTag
 from homeport.kernel import limits
 from homeport.kernel.errors import ImageNotFound, LimitExceeded
 from homeport.kernel.names import Tag
@@ -33,10 +33,7 @@ async def pin(db: Database, now: datetime, repository: Repository, tag: str, by:
             return known
         image = await store.by_tag(tx, here.id, name)
         if image is None:
-            raise ImageNotFound(
-                f"The image with imageId {{imageDigest:'null', imageTag:'{name}'}} does not exist within the "
-                f"repository with name '{here.name}' in the registry with id '{here.account}'"
-            )
+            raise service.not_found(here, ImageId(tag=name))
         if await pins_store.count(tx, here.id) >= limits.PINNED_TAGS:
             raise LimitExceeded(f"A repository can have at most {limits.PINNED_TAGS} pinned tags")
         await pins_store.add(tx, here.id, name, now, by)

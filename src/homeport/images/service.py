@@ -238,6 +238,14 @@ async def resolve(
     return image
 
 
+def not_found(repository: Repository, wanted: ImageId) -> ImageNotFound:
+    """Return the error for an image that a repository does not have."""
+    return ImageNotFound(
+        f"The image with imageId {wanted} does not exist within the repository with name "
+        f"'{repository.name}' in the registry with id '{repository.account}'"
+    )
+
+
 async def describe(db: Reader, repository: Repository, wanted: Sequence[ImageId]) -> list[Image]:
     """Return the named images, each once.
 
@@ -249,10 +257,7 @@ async def describe(db: Reader, repository: Repository, wanted: Sequence[ImageId]
         if isinstance(image, Failure) and image.code is FailureCode.MISSING:
             raise InvalidInput(image.reason)
         if isinstance(image, Failure):
-            raise ImageNotFound(
-                f"The image with imageId {item} does not exist within the repository with name "
-                f"'{repository.name}' in the registry with id '{repository.account}'"
-            )
+            raise not_found(repository, item)
         found[image.id] = image
     return list(found.values())
 

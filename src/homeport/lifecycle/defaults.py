@@ -13,7 +13,7 @@ from homeport.kernel import limits
 from homeport.kernel.errors import DefaultLifecyclePolicyNotFound, LimitExceeded
 from homeport.lifecycle import defaults_store, store
 from homeport.lifecycle.model import DefaultPolicy, EffectivePolicy
-from homeport.lifecycle.policies import read_policy, sorted_text
+from homeport.lifecycle.policies import accepted_text
 from homeport.repositories.model import Repository
 from homeport.repositories.prefixes import candidates, spellings
 
@@ -36,9 +36,9 @@ async def put_default(
 
     Errors: InvalidParameter when it is not a lifecycle policy, LimitExceeded when too many prefixes have one.
     """
-    read_policy(text, extended=extended, most_rules=most_rules)
+    accepted = accepted_text(text, extended=extended, most_rules=most_rules)
     bare, _ = spellings(prefix)
-    stored = DefaultPolicy(bare, sorted_text(text), now)
+    stored = DefaultPolicy(bare, accepted, now)
 
     async def work(tx: Transaction) -> None:
         present = await defaults_store.find(tx, account, bare)

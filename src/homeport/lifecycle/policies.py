@@ -55,6 +55,12 @@ def read_policy(
     return tuple(rules)
 
 
+def accepted_text(text: str, *, extended: bool, most_rules: int) -> str:
+    """Return the policy `text` as it is stored, once `read_policy` takes it. Errors: InvalidParameter."""
+    read_policy(text, extended=extended, most_rules=most_rules)
+    return sorted_text(text)
+
+
 def sorted_text(text: str) -> str:
     """Return the policy `text`, one that `read_policy` takes, with its rules in order of priority.
 

@@ -22,7 +22,6 @@ from homeport.jobs import store as jobs
 from homeport.jobs.model import Job, Kind
 from homeport.kernel.clock import to_micros
 from homeport.kernel.errors import (
-    ImageNotFound,
     ImageStorageClassUpdateNotSupported,
     LifecyclePolicyNotFound,
     LifecycleRunInProgress,
@@ -42,14 +41,13 @@ from homeport.lifecycle.model import (
     StoredPlan,
 )
 from homeport.lifecycle.plans import AHEAD, Confirm
+from homeport.lifecycle.selection import ARCHIVE_DAYS
 from homeport.lifecycle.service import present
 from homeport.repositories.model import Repository
 
 BATCH = 50
-"""Entries executed in one transaction: some twenty milliseconds, for which pushes wait."""
-_ARCHIVE_STAY = timedelta(
-    days=90
-)  # ECR User Guide, archive-image: no policy deletes an archived image sooner
+"""Entries executed in one transaction: some sixty milliseconds, for which pushes wait."""
+_ARCHIVE_STAY = timedelta(days=ARCHIVE_DAYS)
 # One thread for all who ask: however many they are, pulls and runs have threads of their own.
 _EXPLAINING = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-explaining")
 _UNDER_WAY = (PlanStatus.PLANNING, PlanStatus.EXECUTING)
@@ -168,10 +166,7 @@ async def explain(
         raise LifecyclePolicyNotFound(repository.name, repository.account)
     image = await images.resolve(reader, repository, image_id)
     if isinstance(image, Failure):
-        raise ImageNotFound(
-            f"The image with imageId {image_id} does not exist within the repository with name "
-            f"'{repository.name}' in the registry with id '{repository.account}'"
-        )
+        raise images.not_found(repository, image_id)
     seen = await candidates.read(reader, repository.id)
     if all(each.id != image.id for each in seen):
         return policy, image, []
@@ -314,7 +309,7 @@ async def _do(tx: Transaction, at: Moment, repository: Repository, entry: Entry,
     if image.status is Status.ARCHIVED and (
         image.archived_at is None or at.judged_at - image.archived_at < _ARCHIVE_STAY
     ):
-        return "an archived image stays for at least 90 days"
+        return f"an archived image stays for at least {ARCHIVE_DAYS} days"
     keep = (
         Retention(at.judged_at + at.keep, f"lifecycle policy, rule {entry.priority}")
         if at.keep is not None

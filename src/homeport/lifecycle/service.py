@@ -7,7 +7,7 @@ from homeport.kernel import limits
 from homeport.kernel.errors import LifecyclePolicyNotFound, RepositoryNotFound
 from homeport.lifecycle import store
 from homeport.lifecycle.model import StoredPolicy
-from homeport.lifecycle.policies import read_policy, sorted_text
+from homeport.lifecycle.policies import accepted_text
 from homeport.repositories import store as repositories
 from homeport.repositories.model import Repository
 
@@ -35,8 +35,7 @@ async def put(
 
     Errors: InvalidParameter when it is not a lifecycle policy, RepositoryNotFound.
     """
-    read_policy(text, extended=extended, most_rules=most_rules)
-    stored = sorted_text(text)
+    stored = accepted_text(text, extended=extended, most_rules=most_rules)
 
     async def work(tx: Transaction) -> None:
         await present(tx, repository)

@@ -77,7 +77,6 @@ class Schedule:
             self._region.db, self._region.lifecycle_clock.now(), self._region.clock.now()
         ):
             log.info("deleted_images_forgotten", images=forgotten)
-
         if removed := await plans.sweep(self._region.db, self._region.clock.now()):
             log.info("lifecycle_plans_forgotten", plans=removed)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
-from homeport.aws.call import Answer, Call
+from homeport.aws.call import NEWEST, Answer, Call
 from homeport.aws.handlers.ecr.passing import repository_for_push
 from homeport.images import service as images
 from homeport.images import store as image_store
@@ -19,7 +20,6 @@ from homeport.kernel.names import Tag
 from homeport.registry import service as registries
 from homeport.repositories.model import Repository
 
-_NEWEST = 2**62  # an image id above every real one: listings begin with the newest
 _BATCH_BYTES = 32 * limits.MIB  # ours: manifests in one answer; the largest alone would be 400 MiB
 
 
@@ -131,7 +131,7 @@ async def list_images(call: Call) -> Answer:
     repository = await call.repository()
     tags, status = _filters(call)
     size = call.page_size(limits.PAGE_DEFAULT)
-    before, tag = call.page_position() or (_NEWEST, "")
+    before, tag = call.page_position() or (NEWEST, "")
     page = await image_store.pairs(call.region.db, repository.id, tags, before, tag, size + 1, status)
     more = call.next_token([page[size - 1][0], page[size - 1][2] or ""]) if len(page) > size else None
     return {
@@ -160,13 +160,10 @@ async def image_page(
     call: Call, repository: Repository, tags: TagStatus, status: Status | None, detail: Detail
 ) -> Answer:
     """Return a page of DescribeImages, newest image first, each as `detail` shows it."""
-    size = call.page_size(limits.PAGE_DEFAULT)
-    position = call.page_position()
-    before = int(position[0]) if position else _NEWEST
-    page = await image_store.images(call.region.db, repository.id, tags, before, size + 1, status)
-    more = call.next_token([page[size - 1].id]) if len(page) > size else None
+    read = partial(image_store.images, call.region.db, repository.id, tags, status=status)
+    page, more = await call.page(NEWEST, read, lambda image: image.id)
     return {
-        "imageDetails": [await detail(call, repository, image) for image in page[:size]],
+        "imageDetails": [await detail(call, repository, image) for image in page],
         "nextToken": more,
     }
 

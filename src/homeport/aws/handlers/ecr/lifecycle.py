@@ -102,7 +102,7 @@ async def get_lifecycle_policy_preview(call: Call) -> Answer:
     if asked is not None:
         wanted = [ImageId(each.get("imageDigest"), each.get("imageTag")) for each in asked]
         page = await previews.named(region.db, repository, found, wanted)
-        return {**answer, "previewResults": [_result(entry) for entry in page]}
+        return {**answer, "previewResults": [shown_entry(entry) for entry in page]}
     size = call.page_size(limits.PAGE_DEFAULT)
     if position is not None and position[0] != found.id:
         raise InvalidParameter(
@@ -112,10 +112,11 @@ async def get_lifecycle_policy_preview(call: Call) -> Answer:
     tagged = _TAGGED[(call.params.get("filter") or {}).get("tagStatus") or "ANY"]
     page = await plans_store.entries(region.db, found.id, after, size + 1, tagged)
     more = call.next_token([found.id, page[size - 1].position]) if len(page) > size else None
-    return {**answer, "previewResults": [_result(entry) for entry in page[:size]], "nextToken": more}
+    return {**answer, "previewResults": [shown_entry(entry) for entry in page[:size]], "nextToken": more}
 
 
-def _result(entry: Entry) -> dict[str, Any]:
+def shown_entry(entry: Entry) -> dict[str, Any]:
+    """Return what previews and runs both show of an entry."""
     target = "ARCHIVE" if entry.action is Action.TRANSITION else None
     return {
         "imageTags": list(entry.tags),

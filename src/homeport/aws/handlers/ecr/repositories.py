@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from homeport.access import policies
 from homeport.access.authorize import require_action
 from homeport.aws.call import Answer, Call
-from homeport.kernel import limits
 from homeport.kernel.errors import AccessDenied, InvalidParameter, InvalidTagParameter
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.repositories import rules
@@ -84,12 +84,9 @@ async def describe_repositories(call: Call) -> Answer:
         call.refuse_paging("repositoryNames")
         return {"repositories": [_shown(call, await call.repository(name)) for name in names]}
     call.require_repositories()
-    position = call.page_position()
-    size = call.page_size(limits.PAGE_DEFAULT)
-    after = str(position[0]) if position else ""
-    page = await repositories.page(call.region.db, call.account, after, size + 1)
-    more = call.next_token([page[size - 1].name]) if len(page) > size else None
-    return {"repositories": [_shown(call, each) for each in page[:size]], "nextToken": more}
+    read = partial(repositories.page, call.region.db, call.account)
+    page, more = await call.page("", read, lambda repository: repository.name)
+    return {"repositories": [_shown(call, each) for each in page], "nextToken": more}
 
 
 async def delete_repository(call: Call) -> Answer:

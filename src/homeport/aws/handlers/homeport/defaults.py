@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from homeport.aws.call import Answer, Call
-from homeport.kernel import limits
 from homeport.kernel.errors import LifecyclePolicyNotFound
 from homeport.lifecycle import defaults
 from homeport.lifecycle.model import DefaultPolicy, EffectivePolicy
@@ -51,14 +51,11 @@ async def delete_default_lifecycle_policy(call: Call) -> Answer:
 async def list_default_lifecycle_policies(call: Call) -> Answer:
     """ListDefaultLifecyclePolicies: by pages, in order of prefix."""
     call.require_registry()
-    size = call.page_size(limits.PAGE_DEFAULT)
-    position = call.page_position()
-    after = str(position[0]) if position else ""
-    page = await defaults.defaults(call.region.db, call.account, after, size + 1)
-    more = call.next_token([page[size - 1].prefix]) if len(page) > size else None
+    read = partial(defaults.defaults, call.region.db, call.account)
+    page, more = await call.page("", read, lambda policy: policy.prefix)
     return {
         "registryId": call.account,
-        "defaultLifecyclePolicies": [_shown(each) for each in page[:size]],
+        "defaultLifecyclePolicies": [_shown(each) for each in page],
         "nextToken": more,
     }
 

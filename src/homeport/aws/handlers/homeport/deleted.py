@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from homeport.aws.call import Answer, Call
+from homeport.aws.call import NEWEST, Answer, Call
+from homeport.aws.handlers.ecr.images import common_detail
 from homeport.images import recycle
-from homeport.images import store as image_store
 from homeport.images.model import DeletedImage
-from homeport.kernel import limits
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import DigestInvalid, InvalidParameter
-
-_NEWEST = 2**62  # an id above every real one: the list begins with what was deleted last
 
 
 def _shown(image: DeletedImage) -> dict[str, Any]:
@@ -32,16 +30,12 @@ def _shown(image: DeletedImage) -> dict[str, Any]:
 async def list_deleted_images(call: Call) -> Answer:
     """ListDeletedImages: by pages, what was deleted last first."""
     repository = await call.repository()
-    size = call.page_size(limits.PAGE_DEFAULT)
-    position = call.page_position()
-    before = int(position[0]) if position else _NEWEST
-    now = call.region.lifecycle_clock.now()
-    page = await recycle.deleted(call.region.db, now, repository, before, size + 1)
-    more = call.next_token([page[size - 1].id]) if len(page) > size else None
+    read = partial(recycle.deleted, call.region.db, call.region.lifecycle_clock.now(), repository)
+    page, more = await call.page(NEWEST, read, lambda image: image.id)
     return {
         "registryId": repository.account,
         "repositoryName": repository.name,
-        "deletedImages": [_shown(each) for each in page[:size]],
+        "deletedImages": [_shown(each) for each in page],
         "nextToken": more,
     }
 
@@ -68,14 +62,7 @@ async def restore_deleted_image(call: Call) -> Answer:
     image = await recycle.restore(region.db, now, repository, digest, tags, region.room)
     return {
         "image": {
-            "registryId": repository.account,
-            "repositoryName": repository.name,
-            "imageDigest": image.digest,
-            "imageTags": await image_store.tags_of(region.db, image.id) or None,
-            "imageSizeInBytes": image.size,
-            "imagePushedAt": image.pushed_at,
-            "imageManifestMediaType": image.media_type,
-            "artifactMediaType": image.artifact_type,
+            **await common_detail(call, repository, image),
             "imageStatus": image.status.value,
         }
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from homeport.aws.call import Answer, Call
 from homeport.images import pins
 from homeport.images.model import PinnedTag
-from homeport.kernel import limits
 
 
 def _shown(pin: PinnedTag) -> dict[str, Any]:
@@ -45,14 +45,11 @@ async def unpin_image_tag(call: Call) -> Answer:
 async def list_pinned_image_tags(call: Call) -> Answer:
     """ListPinnedImageTags: by pages, in order of name."""
     repository = await call.repository()
-    size = call.page_size(limits.PAGE_DEFAULT)
-    position = call.page_position()
-    after = str(position[0]) if position else ""
-    page = await pins.pinned(call.region.db, repository.id, after, size + 1)
-    more = call.next_token([page[size - 1].tag]) if len(page) > size else None
+    read = partial(pins.pinned, call.region.db, repository.id)
+    page, more = await call.page("", read, lambda pin: pin.tag)
     return {
         "registryId": repository.account,
         "repositoryName": repository.name,
-        "pinnedImageTags": [_shown(each) for each in page[:size]],
+        "pinnedImageTags": [_shown(each) for each in page],
         "nextToken": more,
     }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from homeport.aws.call import Answer, Call
+from homeport.aws.call import NEWEST, Answer, Call
+from homeport.aws.handlers.ecr.lifecycle import shown_entry
 from homeport.aws.handlers.homeport.defaults import shown_source
 from homeport.images.model import ImageId
 from homeport.kernel import limits
 from homeport.lifecycle import previews, runs, savings
-from homeport.lifecycle.model import Action, EffectivePolicy, Entry, PreviewStatus, Reason, StoredPlan, Totals
-
-_NEWEST = 2**62  # a run id above every real one: listings begin with the newest
+from homeport.lifecycle.model import EffectivePolicy, Entry, PreviewStatus, Reason, StoredPlan, Totals
 
 
 def _summary(totals: Totals) -> dict[str, int]:
@@ -38,16 +38,11 @@ def _shown(run: StoredPlan) -> dict[str, Any]:
 
 
 def _shown_entry(entry: Entry) -> dict[str, Any]:
-    moved = "ARCHIVE" if entry.action is Action.TRANSITION else None
     return {
-        "imageDigest": entry.digest,
+        **shown_entry(entry),
         "imageTags": list(entry.tags) or None,
-        "imagePushedAt": entry.pushed_at,
         "imageSizeInBytes": entry.size,
-        "storageClass": entry.storage_class.upper(),
-        "action": {"type": entry.action.name, "targetStorageClass": moved},
         "untaggedImageTags": list(entry.untagged) or None,
-        "appliedRulePriority": entry.priority,
         "outcome": entry.outcome.name if entry.outcome is not None else "PENDING",
     }
 
@@ -74,15 +69,12 @@ async def start_lifecycle_run(call: Call) -> Answer:
 async def list_lifecycle_runs(call: Call) -> Answer:
     """ListLifecycleRuns: by pages, newest first."""
     repository = await call.repository()
-    size = call.page_size(limits.PAGE_DEFAULT)
-    position = call.page_position()
-    before = int(position[0]) if position else _NEWEST
-    page = await runs.runs(call.region.db, repository, before, size + 1)
-    more = call.next_token([page[size - 1].id]) if len(page) > size else None
+    read = partial(runs.runs, call.region.db, repository)
+    page, more = await call.page(NEWEST, read, lambda run: run.id)
     return {
         "registryId": repository.account,
         "repositoryName": repository.name,
-        "lifecycleRuns": [_shown(each) for each in page[:size]],
+        "lifecycleRuns": [_shown(each) for each in page],
         "nextToken": more,
     }
 

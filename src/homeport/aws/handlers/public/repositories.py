@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from homeport.aws.call import Answer, Call
 from homeport.aws.public_call import PublicCall
-from homeport.kernel import limits
 from homeport.kernel.errors import InvalidParameter, InvalidTagParameter
 from homeport.kernel.names import AccountId, RepositoryName
 from homeport.public import service as public
@@ -89,13 +89,10 @@ async def describe_repositories(call: Call) -> Answer:
         address = await asked.registry_address()
         return {"repositories": [_shown(asked, each, address) for each in named]}
     asked.require_repositories()
-    position = call.page_position()
-    size = call.page_size(limits.PAGE_DEFAULT)
-    after = str(position[0]) if position else ""
-    page = await repositories.page(call.region.db, asked.registry, after, size + 1, public=True)
-    more = call.next_token([page[size - 1].name]) if len(page) > size else None
+    read = partial(repositories.page, call.region.db, asked.registry, public=True)
+    page, more = await call.page("", read, lambda repository: repository.name)
     address = await asked.registry_address() if page else ""
-    return {"repositories": [_shown(asked, each, address) for each in page[:size]], "nextToken": more}
+    return {"repositories": [_shown(asked, each, address) for each in page], "nextToken": more}
 
 
 async def delete_repository(call: Call) -> Answer:
@@ -162,10 +159,8 @@ async def describe_image_tags(call: Call) -> Answer:
     """DescribeImageTags: every tag with its image, in order of tag."""
     asked = await PublicCall.made_of(call)
     found = await asked.repository()
-    size = call.page_size(limits.PAGE_DEFAULT)
-    position = call.page_position()
-    page = await public_store.tags(call.region.db, found.id, str(position[0]) if position else "", size + 1)
-    more = call.next_token([page[size - 1].tag]) if len(page) > size else None
+    read = partial(public_store.tags, call.region.db, found.id)
+    page, more = await call.page("", read, lambda tag: tag.tag)
     return {
         "imageTagDetails": [
             {
@@ -179,7 +174,7 @@ async def describe_image_tags(call: Call) -> Answer:
                     "artifactMediaType": each.artifact_type,
                 },
             }
-            for each in page[:size]
+            for each in page
         ],
         "nextToken": more,
     }
