@@ -5,7 +5,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 ARGS ?=
 UPGRADE ?=
-# How many processes run the fast tests: one for each core, but no more than eight.
+# How many processes run the fast tests: one more than there are cores (tests/conftest.py), but no more than eight.
+# A file stays whole in one process (--dist loadfile), so that a server which its tests share is started once.
 TEST_PROCESSES ?= auto
 
 BIN := .venv/bin
@@ -15,7 +16,7 @@ SLOW := slow or faults or clients
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test check test-fast test-slow fix docs bench clients lock dist clean
+.PHONY: help serve test check test-fast test-slow fix docs bench bench-scale clients lock dist clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -38,11 +39,11 @@ check: ## style, types, import order, locks and generated pages
 
 test-fast: ## unit, contract, property, API and security tests; ARGS="-k name" chooses among them
 	$(DEV)
-	@tools/run-tests -n $(TEST_PROCESSES) --maxprocesses 8 -m "not ($(SLOW))" $(ARGS)
+	@tools/run-tests -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not ($(SLOW))" $(ARGS)
 
 test-slow: ## tests with real clients, killed processes and long runs; ARGS="-k name" chooses among them
 	$(DEV)
-	@tools/run-tests -n 2 --timeout 300 -m "$(SLOW)" $(ARGS)
+	@tools/run-tests -n 2 --dist loadfile --no-loadscope-reorder --timeout 300 -m "$(SLOW)" $(ARGS)
 
 fix: ## repair style where a program can
 	$(DEV)
@@ -58,6 +59,10 @@ bench: ## measure against the reference registry; as root installs it when missi
 	$(DEV)
 	@tools/install-clients docker-registry skopeo
 	$(BIN)/python -m tests.bench.run $(ARGS)
+
+bench-scale: ## measure registries of a thousand to a million images on both databases; ARGS="--help" says more
+	$(DEV)
+	$(BIN)/python -m tests.bench.scale $(ARGS)
 
 clients: ## install the real clients for the tests (as root, with apt); else say what is missing
 	@tools/install-clients

@@ -15,6 +15,12 @@ from tests.harness.oci import OciClient
 from tests.harness.server import Homeport
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Processes for `-n auto`: one more than there are cores, since many tests wait for a server or its disk."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated_environment() -> Iterator[None]:
     """No test sees this machine's AWS configuration, registry logins, proxies or server settings."""

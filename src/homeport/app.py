@@ -14,11 +14,10 @@ from homeport.access.sessions import Sessions
 from homeport.access.tokens import AuthorizationTokens, DownloadTokens, PageTokens, SessionTokens
 from homeport.access.webidentity import WebIdentities
 from homeport.config import Settings
-from homeport.database.faulty import FaultyDatabase
 from homeport.images.headroom import SEVERAL_WRITERS, Headroom
 from homeport.images.pulls import PullLog
 from homeport.keeping.scrub import Pace
-from homeport.kernel.clock import LaterClock, SystemClock
+from homeport.kernel.clock import LaterClock
 from homeport.kernel.hosts import Hosts
 from homeport.kernel.names import AccountId
 from homeport.kernel.names import Region as RegionName
@@ -39,13 +38,12 @@ def build_region(settings: Settings) -> Region:
     if settings.account is None:
         raise NotInitialised
     account, name = AccountId(settings.account), RegionName(settings.region)
-    clock = SystemClock()
     sealing = folder.sealer(settings.data)
     db = folder.open_database(settings)
-    if settings.database_faults:
-        db = FaultyDatabase.from_text(db, settings.database_faults)
+    clock = folder.clock(settings, db)
     blobs = folder.blob_store(settings)
     rates = rates_from_text(settings.throttling)
+    processes = settings.workers * settings.nodes  # what is counted in each is an equal share
     principals = Principals(db, sealing)
     outbound = Outbound(networks(settings.outbound_allow), settings.outbound_ca_file)
     passwords, sessions = AuthorizationTokens(sealing, name), SessionTokens(sealing)
@@ -59,6 +57,7 @@ def build_region(settings: Settings) -> Region:
         lifecycle_interval=timedelta(seconds=settings.lifecycle_interval) or None,
         collection_delay=timedelta(seconds=settings.collection_delay),
         collection_interval=timedelta(seconds=settings.collection_interval) or None,
+        job_lease=timedelta(seconds=settings.job_lease),
         scrub_pace=Pace(timedelta(days=settings.scrub_days), settings.scrub_rate)
         if settings.scrub_days
         else None,
@@ -70,7 +69,7 @@ def build_region(settings: Settings) -> Region:
         role_sessions=Sessions(principals, sessions),
         web_identities=WebIdentities(principals, KeySets(outbound)),
         authenticator=Authenticator(principals, passwords, sessions, clock, name),
-        attempts=Attempts(brake_from_text(settings.authentication_throttling), processes=settings.workers),
+        attempts=Attempts(brake_from_text(settings.authentication_throttling), processes=processes),
         passwords=passwords,
         public_passwords=public_passwords,
         public_authenticator=Authenticator(principals, public_passwords, sessions, clock, name),
@@ -82,7 +81,7 @@ def build_region(settings: Settings) -> Region:
         pulls=PullLog(),
         quotas=settings.quotas,
         room=Headroom(settings.quotas, SEVERAL_WRITERS if settings.database else 0),
-        rates=Rates(rates, processes=settings.workers) if rates else None,
+        rates=Rates(rates, processes=processes) if rates else None,
         threads=ByteThreads(),
         download_mode=settings.download_mode,
     )

@@ -1,5 +1,5 @@
 """Every setting: type, default, unit, reason. Order of strength: defaults < homeport.toml in the data folder <
-environment (HOMEPORT_...) < command-line options.
+files that the environment names (HOMEPORT_..._FILE) < environment (HOMEPORT_...) < command-line options.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from homeport.outbound.addresses import networks
 from homeport.wire.modes import DownloadMode
 
 FILE = "homeport.toml"
+_DIFFERENT = 12  # characters that 40 random ones have in all likelihood, and a placeholder has not
 
 
 def _listed(value: Any) -> Any:
@@ -57,6 +59,29 @@ def _database(value: str | None) -> str | None:
     """A check that a text is the address of a PostgreSQL database; what is wrong is said without its password."""
     if value is not None and not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("an address begins with postgresql://")
+    return value
+
+
+def _chosen_key_id(value: str | None) -> str | None:
+    """A check that a text is an access key id as the registry makes them."""
+    if value is not None and not re.fullmatch(r"AKIA[A-Z0-9]{16}", value, re.ASCII):
+        raise ValueError("an access key id is AKIA and sixteen capital letters or digits")
+    return value
+
+
+def _chosen_secret(value: str | None) -> str | None:
+    """A check that a text can be the secret of an access key; what is wrong is said without it."""
+    if value is not None and (
+        not re.fullmatch(r"[A-Za-z0-9/+=_-]{40,128}", value, re.ASCII) or len(set(value)) < _DIFFERENT
+    ):
+        raise ValueError("a secret has 40 to 128 random letters, digits and /+=_-: openssl rand -base64 30")
+    return value
+
+
+def _node(value: str | None) -> str | None:
+    """A check that a text can name a node in a line of a log."""
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value, re.ASCII):
+        raise ValueError("a node's name has letters, digits, dots, dashes and underscores")
     return value
 
 
@@ -123,6 +148,22 @@ class Settings(BaseSettings):
         False,
         description="Bring a PostgreSQL database to this program's schema at the start; else `homeport migrate` does.",
     )
+    master_key_file: Path | None = Field(
+        None,
+        description="File of the master key, such as a secret that a container is given; default: master.key in the "
+        "data folder.",
+    )
+    administrator_access_key_id: Annotated[str | None, AfterValidator(_chosen_key_id)] = Field(
+        None,
+        description="At the first start, the id of the administrator's first access key: AKIA and sixteen capital "
+        "letters or digits. By default one is made up and printed once.",
+    )
+    administrator_secret_access_key: Annotated[str | None, AfterValidator(_chosen_secret)] = Field(
+        None,
+        repr=False,
+        description="The secret of that key, such as `openssl rand -base64 30` prints; never a word that a person "
+        "would think of.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you choose otherwise.")
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     region: str = Field("us-east-1", description="Name of the region this process serves.")
@@ -136,6 +177,24 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = Field(None, description="PEM file of the certificate chain; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM file of the private key.")
     workers: int = Field(1, ge=1, le=64, description="Processes that serve the same data folder.")
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="How many nodes serve this registry: each allows its share of request rates and of failed "
+        "sign-ins.",
+    )
+    node: Annotated[str | None, AfterValidator(_node)] = Field(
+        None,
+        description="Name of this node in its log lines; default: the host's name where `database` is set, else none.",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_networks)] = (
+        Field(
+            default_factory=list,
+            description="Networks of load balancers in front, such as 10.1.0.0/24; comma-separated. Only their "
+            "X-Forwarded-For and X-Forwarded-Proto are believed, so they must set both.",
+        )
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="Form of log lines: console on a terminal, else json."
     )
@@ -143,7 +202,10 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="Port on 127.0.0.1 for Prometheus metrics; 0 is off; one more per worker.",
+        description="Port for Prometheus metrics; 0 is off; one more per worker.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address on which metrics are served; they need no credentials."
     )
     download_mode: DownloadMode = Field(
         DownloadMode.AUTO,
@@ -182,6 +244,14 @@ class Settings(BaseSettings):
         le=31_536_000,
         description="Seconds between two collections of unreferenced layers; 0 is off: then only `homeport gc` frees "
         "space.",
+    )
+    job_lease: float = Field(
+        30,
+        ge=1,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds after which work in the background is taken over from a process that does not go on with "
+        "it, because it died or its machine stands still.",
     )
     storage_price: float = Field(
         0.10,
@@ -223,6 +293,14 @@ class Settings(BaseSettings):
         ge=64 * 1024,
         description="Bytes a second that are read for it at most, so that pulls are not slowed down.",
     )
+    drain_notice_seconds: float = Field(
+        0,
+        ge=0,
+        le=600,
+        allow_inf_nan=False,
+        description="How long after SIGTERM a node still takes new connections while /readyz says that it is about to "
+        "stop: what a load balancer needs to notice.",
+    )
     drain_seconds: int = Field(60, ge=0, description="How long transfers under way may take after SIGTERM.")
     blob_faults: Annotated[str, AfterValidator(_plan(faulty_blobs.faults_from_text))] = Field(
         "", description="For fault tests: failures to inject, see blobs/faulty.py."
@@ -247,9 +325,10 @@ class Settings(BaseSettings):
 def load(**options: Any) -> Settings:
     """Return the settings from `options` (None means not given), environment and the data folder's file.
 
-    Errors: pydantic.ValidationError, tomllib.TOMLDecodeError.
+    Errors: pydantic.ValidationError, tomllib.TOMLDecodeError, OSError.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    given = _from_files(given) | given
     settings = Settings(**given)
     file = settings.data / FILE
     if not file.exists():
@@ -259,14 +338,29 @@ def load(**options: Any) -> Settings:
     return Settings(**unset, **given)
 
 
+def _from_files(given: dict[str, Any]) -> dict[str, str]:
+    """Return the settings whose values lie in files, as containers get their secrets: HOMEPORT_DATABASE_FILE=/path.
+
+    What is also given itself, as an option or in the environment, is not read. Errors: OSError, UnicodeDecodeError.
+    """
+    found = {}
+    for name in Settings.model_fields:
+        variable = f"HOMEPORT_{name.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if path and name not in given and variable not in os.environ:
+            found[name] = Path(path).read_text().strip()
+    return found
+
+
 def write(settings: Settings) -> None:
     """Write what must not change from one start to the next into the data folder."""
     text = (
         "# Homeport: settings of this data folder. Environment (HOMEPORT_...) and options win over them.\n"
         f'account = "{settings.account}"\nregion = "{settings.region}"\n'
     )
-    if settings.database is not None:
-        text += f"database = {json.dumps(settings.database)}\n"
+    for name in ("database", "storage", "archive_storage"):
+        if (place := getattr(settings, name)) is not None:
+            text += f"{name} = {json.dumps(place)}\n"
     # The file marks a complete folder, so it must appear whole or not at all.
     draft = settings.data / f"{FILE}.new"
     draft.touch(mode=0o600)  # an address may contain a password
@@ -275,3 +369,12 @@ def write(settings: Settings) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(settings.data / FILE)
+    for folder in (settings.data, settings.data.resolve().parent):  # the names, too
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError:  # somebody else's folder, such as the root of a container
+            continue
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -10,14 +10,14 @@ from aiohttp import web
 
 from homeport.aws.query_writer import error_xml
 from homeport.aws.server import AwsFront
-from homeport.iam import accounts
-from homeport.kernel.errors import HomeportError
+from homeport.health import Health
 from homeport.oci.server import OciFront
 from homeport.region import Region
 from homeport.telemetry import ACTIVE, Answered, RequestLog, log
 from homeport.wire.answer import Answer
 from homeport.wire.connection import Connection
 from homeport.wire.exchange import Exchange
+from homeport.wire.forwarded import NO_PROXIES, Proxies
 
 _CLIENT_LEFT = 499  # for the log only: the client went away before the answer
 
@@ -25,8 +25,11 @@ _CLIENT_LEFT = 499  # for the log only: the client went away before the answer
 class Dispatch:
     """Answers the requests of one region, and knows when none is under way."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, proxies: Proxies = NO_PROXIES) -> None:
+        """`proxies`: the load balancers in front of this node."""
         self._region = region
+        self._proxies = proxies
+        self.health = Health(region)
         self._oci = OciFront(region)
         self._aws = AwsFront(region)
         self._log = RequestLog()
@@ -37,14 +40,14 @@ class Dispatch:
 
     async def drain(self) -> None:
         """Close connections after their present request from now on; return when no request is under way."""
-        self.draining = True
+        self.draining = self.health.leaving = True
         if self._active:
             await self._idle.wait()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever happens; the body is released and the outcome logged."""
         began = perf_counter()
-        exchange = Exchange.of(request)
+        exchange = Exchange.of(request, self._proxies)
         request["exchange"] = exchange
         self._active += 1
         status = _CLIENT_LEFT
@@ -70,6 +73,9 @@ class Dispatch:
 
     async def _route(self, exchange: Exchange) -> web.StreamResponse:
         path = exchange.raw_path
+        if path in ("/healthz", "/readyz"):  # first: they must not wait for what they are asked about
+            exchange.front, exchange.operation = "health", path[1:]
+            return _json(*(await self.health.ready() if path == "/readyz" else (200, {"status": "ok"})))
         await self._region.db.catch_up()
         if path.startswith("/v2/") or path == "/v2":
             return await self._oci.handle(exchange)
@@ -81,25 +87,9 @@ class Dispatch:
             return await self._oci.token(exchange)
         if path.startswith("/logos/"):
             return await self._oci.logo(exchange)
-        if path in ("/healthz", "/readyz"):
-            exchange.front, exchange.operation = "health", path[1:]
-            return await self._health(path)
         return _json(
             404, {"message": "There is nothing at this path. The registry is at /v2/, the API at POST /."}
         )
-
-    async def _health(self, path: str) -> Answer:
-        """/healthz: the process runs. /readyz: it could store a push now, and is not about to stop."""
-        if path == "/healthz":
-            return _json(200, {"status": "ok"})
-        if self.draining:
-            return _json(503, {"status": "draining"})
-        try:
-            await accounts.listing(self._region.db)
-            await asyncio.get_running_loop().run_in_executor(None, self._region.blobs.check)
-        except HomeportError as error:
-            return _json(503, {"status": "unavailable", "reason": error.message})
-        return _json(200, {"status": "ready"})
 
     def _record(self, exchange: Exchange, status: int, seconds: float) -> None:
         request = exchange.request
@@ -113,7 +103,7 @@ class Dispatch:
                 request.method,
                 _path_for_log(exchange.raw_path),
                 exchange.principal,
-                request.remote or "-",
+                exchange.remote or "-",
                 request.headers.get("User-Agent", "")[:200],
             )
         )

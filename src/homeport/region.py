@@ -45,6 +45,8 @@ class Region:
     """How long a blob is kept that no image refers to any more, or yet."""
     collection_interval: timedelta | None
     """How often such blobs are collected; None when that is left to a command."""
+    job_lease: timedelta
+    """How long the work of a process that died waits for another one."""
     scrub_pace: Pace | None
     """How stored bytes are read again and verified; None when they are not."""
     storage_price: float

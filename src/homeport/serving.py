@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import signal
 import socket
 import ssl
@@ -17,10 +18,14 @@ from aiohttp.web_protocol import RequestHandler
 
 from homeport.app import build_region
 from homeport.config import Settings
+from homeport.database.clock import DatabaseClock
 from homeport.dispatch import Dispatch, complete_headers
-from homeport.folder import prepare
+from homeport.folder import in_use, prepare
+from homeport.kernel.errors import Unavailable
+from homeport.outbound.addresses import networks
 from homeport.telemetry import configure_logs, log, serve_metrics
 from homeport.wire.connection import Server
+from homeport.wire.forwarded import Proxies
 from homeport.workers.schedule import Schedule
 
 _BACKLOG = 1024
@@ -32,8 +37,15 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status. Errors: OSError when the port is taken."""
-    configure_logs(settings.log_format)
+    configure_logs(settings.log_format, node=_node_name(settings))
+    with in_use(settings):
+        return _serve_as_told(settings)
+
+
+def _serve_as_told(settings: Settings) -> int:
     tls = _tls(settings)
+    if settings.nodes > 1 and settings.storage is None:
+        raise SystemExit("Several nodes need a place for layers that all of them reach: --storage s3://...")
     asyncio.run(prepare(settings))
     listener = _listen(settings)
     if settings.workers == 1:
@@ -45,6 +57,13 @@ def serve(settings: Settings) -> int:
             os._exit(status)
         return status
     return _supervise(settings, listener, tls)
+
+
+def _node_name(settings: Settings) -> str | None:
+    """Return what tells this node's log lines from those of others, None where there are no others."""
+    if settings.node is not None or settings.database is None:
+        return settings.node
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:128]
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -87,17 +106,21 @@ async def _serve(
 ) -> int:
     """Serve as one process. `supervisor` is a descriptor that becomes readable when the supervisor is gone."""
     region = build_region(settings)
-    dispatch = Dispatch(region)
+    timing = None
+    if isinstance(region.clock, DatabaseClock):
+        with contextlib.suppress(Unavailable):  # it is asked again
+            await region.clock.measure()
+        timing = asyncio.create_task(region.clock.keep_right())
+    dispatch = Dispatch(region, Proxies(networks(settings.trusted_proxies)))
     server = Server(dispatch, complete_headers)
     runner = web.ServerRunner(server, handle_signals=False)
     await runner.setup()
     site = web.SockSite(runner, listener, ssl_context=tls, backlog=_BACKLOG)
     await site.start()
     if settings.metrics_port:
-        serve_metrics(settings.metrics_port + worker)
+        serve_metrics(settings.metrics_host, settings.metrics_port + worker)
     schedule = Schedule(region)
-    if worker == 0:
-        schedule.start()
+    schedule.start(alone=worker == 0)
     # What start-up made stays: looking at it again at each full collection would hold up every request for 50 ms.
     gc.collect()
     gc.freeze()
@@ -114,6 +137,11 @@ async def _serve(
     if supervisor is not None:
         asyncio.get_running_loop().remove_reader(supervisor)
     log.info("draining", worker=worker)
+    dispatch.health.leaving = True
+    if settings.drain_notice_seconds:
+        stop.clear()  # a second signal is in a hurry
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), settings.drain_notice_seconds)
     drained = asyncio.ensure_future(dispatch.drain())
     await asyncio.sleep(0)  # from here on every answer closes its connection
     await site.stop()
@@ -136,6 +164,8 @@ async def _serve(
     await server.shutdown(1.0)
     await runner.cleanup()
     await schedule.stop()
+    if timing is not None:
+        timing.cancel()
     await region.db.close()
     region.threads.close()
     log.info("stopped", worker=worker)

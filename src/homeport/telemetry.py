@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import sys
@@ -128,11 +129,16 @@ JOBS_WAITING = Gauge("homeport_jobs_waiting", "Jobs that are not done yet.", reg
 
 
 _json_lines = False
+_node_field = ""
 
 
-def configure_logs(form: str, stream: TextIO | None = None) -> None:
-    """Send log lines to `stream` (standard error by default) as `json`, `console`, or by terminal (`auto`)."""
-    global _json_lines
+def configure_logs(form: str, stream: TextIO | None = None, *, node: str | None = None) -> None:
+    """Send log lines to `stream` (standard error by default) as `json`, `console`, or by terminal (`auto`).
+
+    Each line says `node`, unless that is None; it has no character that JSON would escape.
+    """
+    global _json_lines, _node_field
+    _node_field = f'"node": "{node}", ' if node is not None else ""
     stream = stream if stream is not None else sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     _json_lines = not console
@@ -143,6 +149,7 @@ def configure_logs(form: str, stream: TextIO | None = None) -> None:
     )
     structlog.configure(
         processors=[
+            *([functools.partial(_named_node, node)] if node is not None else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -153,6 +160,10 @@ def configure_logs(form: str, stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     _route_libraries(stream, console=console)
+
+
+def _named_node(node: str, _logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "node": node}
 
 
 class _LibraryLine(logging.Formatter):
@@ -172,9 +183,9 @@ def _route_libraries(stream: TextIO, *, console: bool) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
-def serve_metrics(port: int) -> None:
-    """Serve the metrics on loopback, in a thread of its own."""
-    start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+def serve_metrics(host: str, port: int) -> None:
+    """Serve the metrics at an address, in a thread of their own."""
+    start_http_server(port, addr=host, registry=REGISTRY)
 
 
 log: Any = structlog.get_logger()
@@ -223,7 +234,7 @@ class RequestLog:
             self._now = _CLOCK.now().isoformat()
             asyncio.get_running_loop().call_soon(self._flush)
         self._lines.append(
-            f'{{"event": "request", "level": "info", "timestamp": "{self._now}", '
+            f'{{"event": "request", "level": "info", {_node_field}"timestamp": "{self._now}", '
             f'"front": "{front}", "operation": "{operation}", "status": {status}, "ms": {ms}, '
             f'"id": "{request.id}", "method": {_quoted(request.method)}, "path": {_quoted(request.path)}, '
             f'"principal": {_quoted(request.principal)}, "remote": {_quoted(request.remote)}, '

@@ -224,7 +224,7 @@ def test_the_address_decides_who_may_make_which_provider(homeport: Homeport, acc
 
 def command(homeport: Homeport, *words: str, stdin: str = "") -> Any:
     """Run `homeport provider WORDS`; it must succeed."""
-    done = homeport.command("provider", *words, "--data", str(homeport.data), stdin=stdin)
+    done = homeport.here("provider", *words, stdin=stdin)
     assert done.code == 0, str(done)
     return done
 
@@ -263,7 +263,7 @@ def test_a_provider_of_the_command_line_is_one_of_the_api(homeport: Homeport, ia
 def test_only_public_keys_can_be_pinned(homeport: Homeport, keys: str) -> None:
     words = ("provider", "add", f"https://{host()}", "--jwks", "-", "--data", str(homeport.data))
 
-    done = homeport.command(*words, stdin=keys)
+    done = homeport.here(*words, stdin=keys)
 
     assert done.code == 1
     assert "key set" in done.err

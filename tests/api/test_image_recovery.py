@@ -386,8 +386,8 @@ def test_the_images_of_public_repositories_are_kept_too_and_restored_at_the_comm
     public.batch_delete_image(repositoryName=name, imageIds=[{"imageTag": "v1"}])
     where = ("--public", "--account", owner.account_id)
 
-    listed = homeport.command("image", "deleted", name, *where)
-    restored = homeport.command("image", "restore", name, digest, *where)
+    listed = homeport.here("image", "deleted", name, *where)
+    restored = homeport.here("image", "restore", name, digest, *where)
 
     assert (listed.code, restored.code) == (0, 0), f"{listed}{restored}"
     assert digest in listed.out

@@ -24,7 +24,7 @@ def public(homeport: Homeport) -> Any:
 
 def aliases(server: Homeport, *words: str) -> list[dict[str, Any]]:
     """What `homeport public alias list --json` prints."""
-    done = server.command("public", "alias", "list", "--json", *words)
+    done = server.here("public", "alias", "list", "--json", *words)
     assert done.code == 0, done
     found: list[dict[str, Any]] = json.loads(done.out)
     return found
@@ -78,8 +78,8 @@ def test_a_registry_gets_further_aliases_on_the_command_line(fresh_homeport: Cal
     name = new_public(client)
     default = alias_of(client)
 
-    added = server.command("public", "alias", "add", "my-team")
-    made_primary = server.command("public", "alias", "primary", "my-team")
+    added = server.here("public", "alias", "add", "my-team")
+    made_primary = server.here("public", "alias", "primary", "my-team")
 
     assert (added.code, made_primary.code) == (0, 0)
     assert path_of(client, name) == f"public.ecr/my-team/{name}"
@@ -98,7 +98,7 @@ def test_a_registry_gets_further_aliases_on_the_command_line(fresh_homeport: Cal
 
 @pytest.mark.parametrize("name", ["x", "1abc", "Team", "a b", "a/b", "a" * 51])
 def test_an_alias_outside_the_grammar_is_refused(homeport: Homeport, name: str) -> None:
-    done = homeport.command("public", "alias", "add", name)
+    done = homeport.here("public", "alias", "add", name)
 
     assert done.code == 1
     assert "2 to 50 characters" in done.err
@@ -107,11 +107,11 @@ def test_an_alias_outside_the_grammar_is_refused(homeport: Homeport, name: str) 
 def test_an_alias_belongs_to_one_account(fresh_homeport: Callable[..., Homeport]) -> None:
     server = fresh_homeport()
     other = server.account().account_id
-    server.command("public", "alias", "add", "taken")
+    server.here("public", "alias", "add", "taken")
 
-    again = server.command("public", "alias", "add", "taken", "--account", other)
-    foreign = server.command("public", "alias", "primary", "taken", "--account", other)
-    nobody = server.command("public", "alias", "add", "spare", "--account", "999999999999")
+    again = server.here("public", "alias", "add", "taken", "--account", other)
+    foreign = server.here("public", "alias", "primary", "taken", "--account", other)
+    nobody = server.here("public", "alias", "add", "spare", "--account", "999999999999")
 
     assert (again.code, foreign.code, nobody.code) == (1, 1, 1)
     assert "taken already" in again.err

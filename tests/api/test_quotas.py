@@ -379,7 +379,7 @@ def test_configurations_are_as_large_as_ecr_takes_where_nothing_is_set(homeport:
 def test_a_server_does_not_start_with_a_quota_that_means_nothing(text: str) -> None:
     server = Homeport(environment={"HOMEPORT_QUOTAS": text})
     try:
-        done = server.command("init")
+        done = server.here("init")
     finally:
         server.close()
 

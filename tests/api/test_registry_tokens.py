@@ -28,7 +28,7 @@ def session(homeport: Homeport, user: str, *, seconds: int | None = None, narrow
     words = ["session", user, "--json"]
     words += ["--seconds", str(seconds)] if seconds is not None else []
     words += ["--policy-file", "-"] if narrowed is not None else []
-    done = homeport.command(*words, stdin=json.dumps(narrowed) if narrowed is not None else "")
+    done = homeport.here(*words, stdin=json.dumps(narrowed) if narrowed is not None else "")
     assert done.code == 0, str(done)
     return json.loads(done.out)
 
@@ -228,7 +228,7 @@ def test_a_session_token_of_one_key_does_not_fit_another(homeport: Homeport, tem
 
 @pytest.mark.parametrize("seconds", [899, 129_601])
 def test_a_session_of_an_unreasonable_length_is_not_made(homeport: Homeport, seconds: int) -> None:
-    done = homeport.command("session", "administrator", "--seconds", str(seconds), "--json")
+    done = homeport.here("session", "administrator", "--seconds", str(seconds), "--json")
 
     assert done.code != 0
     assert "durationSeconds" in done.err
@@ -247,9 +247,7 @@ def test_a_changed_policy_counts_for_tokens_that_are_out(
     oci = OciClient(homeport.url, password=password_of(theirs))
     before = oci.get_manifest(repository, "v1").status
 
-    changed = homeport.command(
-        "user", "put-policy", "fickle", "-", stdin=json.dumps(policy("ecr:ListImages"))
-    )
+    changed = homeport.here("user", "put-policy", "fickle", "-", stdin=json.dumps(policy("ecr:ListImages")))
 
     assert changed.code == 0, str(changed)
     assert before == 200
@@ -266,10 +264,10 @@ def test_a_key_that_is_switched_off_ends_everything_that_came_from_it(homeport: 
     secret, of_session = password_of(theirs), password_of(temporary)
     before = [status(homeport, secret), status(homeport, of_session)]
 
-    off = homeport.command("key", "deactivate", user.access_key_id)
+    off = homeport.here("key", "deactivate", user.access_key_id)
     without = [status(homeport, secret), status(homeport, of_session)]
     refusals = [refused(theirs.describe_registry)[0], refused(temporary.describe_registry)[0]]
-    on = homeport.command("key", "activate", user.access_key_id)
+    on = homeport.here("key", "activate", user.access_key_id)
 
     assert (off.code, on.code) == (0, 0)
     assert before == [200, 200]
@@ -283,7 +281,7 @@ def test_a_user_who_is_gone_does_not_return_under_the_same_name(homeport: Homepo
     secret = homeport.password(first)
     before = status(homeport, secret)
 
-    homeport.command("user", "delete", "phoenix")
+    homeport.here("user", "delete", "phoenix")
     gone = status(homeport, secret)
     homeport.user("phoenix", policy("ecr:*"))
 

@@ -167,7 +167,7 @@ def test_the_table_of_ecr_lets_a_push_and_a_pull_through(fresh_homeport: Any) ->
 def test_a_server_does_not_start_with_a_rate_that_means_nothing() -> None:
     server = Homeport(environment={"HOMEPORT_THROTTLING": "PutImages=1"})
     try:
-        done = server.command("init")
+        done = server.here("init")
     finally:
         server.close()
 

@@ -95,7 +95,7 @@ def test_keys_that_the_operator_pinned_need_no_connection(house: Homeport, issue
     tenant = Tenant(house, issuer)
     pinned = SigningKey()
     text = json.dumps({"keys": [pinned.public()]})
-    done = house.command("provider", "pin", f"https://{tenant.url}", "-", stdin=text)
+    done = house.here("provider", "pin", f"https://{tenant.url}", "-", stdin=text)
     assert done.code == 0, str(done)
     before = len(issuer.asked)
 

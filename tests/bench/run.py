@@ -35,6 +35,7 @@ IMAGE_LAYERS = 8
 # Bytes needed at once for each byte of the blob: the source twice, the image and its copies, and two stores.
 ROOM_FACTOR = 8
 INTERRUPTED = 130
+_SCALE = "\n## At scale\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,8 +118,14 @@ def _publish(chosen: argparse.Namespace, results: Sequence[Row], facts: Facts) -
         chosen.json.write_text(json.dumps(document(results, facts), indent=1) + "\n")
     if not chosen.no_write and not chosen.control:
         chosen.write.parent.mkdir(parents=True, exist_ok=True)
-        chosen.write.write_text(page(results, facts))
+        chosen.write.write_text(page(results, facts) + _of_scale(chosen.write))
         _say(f"wrote {chosen.write}")
+
+
+def _of_scale(written: Path) -> str:
+    """Return the part of the page that `make bench-scale` is the source of: it stays as it is."""
+    _, heading, rest = written.read_text().partition(_SCALE) if written.exists() else ("", "", "")
+    return heading + rest
 
 
 def _selected(rows: list[Scenario], keys: str | None) -> list[Scenario]:

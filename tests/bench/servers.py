@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +54,8 @@ class Server:
     process: subprocess.Popen[bytes]
     folder: Path
     endpoint: Endpoint
+    started: float = 0.0
+    """When it first answered, by `time.perf_counter`."""
 
     @property
     def pid(self) -> int:
@@ -73,9 +75,13 @@ class Server:
             log = (self.folder / "log").read_bytes()[-LOG_SHOWN:].decode(errors="replace")
             raise BenchmarkError(f"{self.name}: {error}\nThe end of its log:\n{log}") from error
 
+    def end(self) -> None:
+        """Stop the server; its folder stays."""
+        _end(self.process)
+
     def stop(self) -> None:
         """Stop the server and remove its folder."""
-        _end(self.process)
+        self.end()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -125,9 +131,10 @@ class Homeport:
 
     name = "Homeport"
 
-    def __init__(self, options: tuple[str, ...] = ()) -> None:
-        """Add `options` to `homeport serve`."""
+    def __init__(self, options: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> None:
+        """Add `options` to `homeport serve`, and `environment` to that of every command."""
         self._options = options
+        self._more = dict(environment or {})
 
     def version(self) -> str:
         """Return the package's version."""
@@ -137,25 +144,30 @@ class Homeport:
 
     def start(self, folder: Path, repositories: tuple[str, ...]) -> Server:
         """Initialise a data folder, serve it, create the repositories and log in as its administrator."""
+        return self.serve(folder, self.initialise(folder), repositories)
+
+    def initialise(self, folder: Path) -> dict[str, str]:
+        """Make `folder` with a registry in it; return its account, its region and its administrator's key."""
         folder.mkdir()
-        data = ["--data", str(folder / "data")]
-        homeport = [sys.executable, "-m", "homeport"]
         made = subprocess.run(
-            [*homeport, "init", *data, "--json"],
+            [sys.executable, "-m", "homeport", "init", "--data", str(folder / "data"), "--json"],
             capture_output=True,
             text=True,
-            env=_environment(),
+            env=_environment() | self._more,
             check=False,
         )
         if made.returncode:
             shutil.rmtree(folder, ignore_errors=True)
             raise BenchmarkError(f"homeport init failed:\n{made.stderr}")
-        keys = json.loads(made.stdout)
+        keys: dict[str, str] = json.loads(made.stdout)
+        return keys
+
+    def serve(self, folder: Path, keys: dict[str, str], repositories: tuple[str, ...] = ()) -> Server:
+        """Serve an initialised folder, create the repositories and log in as the administrator."""
         endpoint = Endpoint(HOST, _free_port())
+        serve = [sys.executable, "-m", "homeport", "serve", "--data", str(folder / "data")]
         options = ["--host", HOST, "--port", str(endpoint.port), "--metrics-port", str(_free_port())]
-        process = _launch(
-            [*homeport, "serve", *data, *options, "--log-format", "json", *self._options], folder
-        )
+        process = _launch([*serve, *options, "--log-format", "json", *self._options], folder, self._more)
         server = _started(Server(self.name, process, folder, endpoint))
         stopping = contextlib.ExitStack()
         stopping.callback(server.stop)
@@ -180,7 +192,9 @@ def _logged_in(endpoint: Endpoint, keys: dict[str, str], repositories: tuple[str
     return f"Basic {granted['authorizationToken']}"
 
 
-def _launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+def _launch(
+    command: list[str], folder: Path, more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a server in a session of its own: an interrupt then reaches only the benchmark, which ends it."""
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
@@ -188,7 +202,7 @@ def _launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_environment(),
+            env=_environment() | dict(more or {}),
             start_new_session=True,
         )
 
@@ -200,8 +214,9 @@ def _started(server: Server) -> Server:
         while time.monotonic() < deadline and server.process.poll() is None:
             with contextlib.suppress(OSError, BenchmarkError), Connection(server.endpoint) as connection:
                 if connection.request("GET", "/v2/").status in (200, 401):
+                    server.started = time.perf_counter()
                     return server
-            time.sleep(0.02)
+            time.sleep(0.01)
         with server.explaining():
             raise BenchmarkError("it did not come up")
     except BaseException:

@@ -595,7 +595,7 @@ def test_many_uploads_at_once_do_not_mix(store: BlobStore) -> None:
     assert [content(store.reader(key)) for key in keys] == blobs
 
 
-@settings(deadline=None)  # a flush takes as long as the disk likes
+@settings(deadline=None, max_examples=40)  # for each store; a flush takes as long as the disk likes
 @given(
     requests=st.lists(st.lists(st.binary(max_size=40), max_size=6), max_size=6),
     tails=st.lists(st.binary(max_size=20), max_size=6),

@@ -146,6 +146,26 @@ def test_a_unit_sees_its_own_changes_and_returns_its_result(kind: str, tmp_path:
     using(kind, tmp_path, scenario)
 
 
+@pytest.mark.parametrize("count", [0, 1, 50])
+def test_a_change_is_run_for_each_of_several_rows(count: int, kind: str, tmp_path: Path) -> None:
+    rows = [{"id": f"{number:03}", "name": str(number)} for number in range(count)]
+
+    async def several(tx: Transaction) -> None:
+        await tx.run_each(_INSERT, rows)
+
+    async def twice(tx: Transaction) -> None:
+        await tx.run_each(_INSERT, [{"id": "new", "name": "1"}, {"id": "new", "name": "2"}])
+
+    async def scenario(db: Database) -> None:
+        await db.write(several)
+        with pytest.raises(Exception, match=r"(?i)unique"):
+            await db.write(twice)
+
+        assert await ids(db) == [row["id"] for row in rows]
+
+    using(kind, tmp_path, scenario)
+
+
 def test_a_unit_that_raises_leaves_nothing_and_its_error_reaches_the_caller(
     kind: str, tmp_path: Path
 ) -> None:

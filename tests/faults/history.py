@@ -36,10 +36,14 @@ class History:
     def __len__(self) -> int:
         return len(self._images)
 
-    def check(self, client: OciClient) -> None:
-        """Pull every acknowledged image by tag and compare every byte."""
-        for tag, image in self._images.items():
-            assert client.pull(self.repository, tag) == bytes_of(image), f"{tag} is not as it was pushed"
+    def check(self, *clients: OciClient) -> None:
+        """Pull every acknowledged image through each client, that is each node, and compare every byte."""
+        for client in clients:
+            for tag, image in self._images.items():
+                named = client.pull_manifest(self.repository, tag)
+                assert named.digest == image.digest, f"{tag} is another image"
+                pulled = client.pull(self.repository, image.digest)
+                assert pulled == bytes_of(image), f"{tag} is not as it was pushed"
 
 
 def database(data: Path) -> apsw.Connection:

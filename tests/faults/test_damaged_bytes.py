@@ -1,7 +1,8 @@
 """Stored bytes that are not as recorded are never passed on as a whole, and the server goes on.
 
-A flipped bit in a file of the right length cannot be seen without hashing every download; it is left to the client's
-own digest check, which every client makes, and to the scrub.
+A flipped bit in a file of the right length cannot be seen without hashing every download, which the kernel sends
+unseen; it is left to the client's own digest check, which every client makes, and to the scrub. What comes from an
+object store passes through the server, which hashes it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from urllib.parse import urlsplit
 import apsw
 import pytest
 
-from tests.harness.images import Image, random_image, sha256
+from tests.faults.backends import backend
+from tests.harness.images import Blob, Image, bytes_of, random_image, sha256
 from tests.harness.oci import OciClient, Response
-from tests.harness.server import Homeport
+from tests.harness.server import Homeport, LogRecord
 
 pytestmark = [pytest.mark.faults]
 
@@ -140,17 +142,88 @@ def test_a_device_that_fails_in_the_middle_ends_the_connection_and_adds_nothing_
     client.request("GET", "/healthz").expect(200)
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def test_a_flipped_bit_is_found_by_the_digest_check_that_every_client_makes(fresh_homeport: Start) -> None:
-    server = fresh_homeport(environment={"HOMEPORT_BLOB_FAULTS": "read:1:flip"})
+    server = fresh_homeport()
     client, image = pushed(server, 100_000)
     layer = image.layers[0]
 
-    first = client.get_blob(REPOSITORY, layer.digest).expect(200)
-    second = client.get_blob(REPOSITORY, layer.digest).expect(200)
+    flip(file_of(server, layer.digest))
 
-    assert len(first.body) == layer.size
-    assert first.header("Docker-Content-Digest") == layer.digest != sha256(first.body)
-    assert second.body == layer.data
+    answer = client.get_blob(REPOSITORY, layer.digest).expect(200)
+    assert len(answer.body) == layer.size
+    assert answer.header("Docker-Content-Digest") == layer.digest != sha256(answer.body)
+
+
+@pytest.mark.parametrize("size", [20_000, 3_000_000])
+def test_a_bit_that_flips_on_the_way_from_another_machine_never_ends_in_a_whole_answer(
+    fresh_homeport: Start, size: int
+) -> None:
+    server = fresh_homeport(environment={"HOMEPORT_BLOB_FAULTS": "read:1:flip"})
+    client, image = pushed(server, size)
+    layer = image.layers[0]
+
+    assert not whole_answer(client, layer)
+    assert client.get_blob(REPOSITORY, layer.digest).expect(200).body == layer.data
+
+
+def whole_answer(client: OciClient, blob: Blob) -> bool:
+    """Whether a client got as many bytes as it was promised, whatever they are."""
+    try:
+        answer = client.get_blob(REPOSITORY, blob.digest).expect(200, 503)
+    except (http.client.IncompleteRead, ConnectionError):
+        return False
+    return answer.status == 200
+
+
+@pytest.mark.slow
+def test_what_an_object_store_gives_in_the_place_of_a_blob_is_never_passed_on_and_is_found_and_healed() -> (
+    None
+):
+    with backend("shared", 1) as place:
+        [node] = place.cluster.nodes
+        client, image = pushed(node, 3_000_000)
+        small = random_image(layer_bytes=5_000)
+        client.push(REPOSITORY, small, "small")
+        blobs = [image.layers[0], small.layers[0]]
+        wrong: list[Callable[[bytes], bytes]] = [
+            lambda data: (
+                data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+            ),
+            lambda data: data[: len(data) // 2],
+            lambda data: data + b"more",
+            lambda data: bytes(len(data)),
+        ]
+        for blob in blobs:
+            for damage in wrong:
+                place.replace_object(place.key_of(blob.digest), damage(blob.data))
+                assert not whole_answer(client, blob)
+            assert client.pull_blob(REPOSITORY, image.config.digest) == image.config.data
+
+        node.environment |= {"HOMEPORT_SCRUB_DAYS": "0.00001"}
+        node.restart()
+        client = OciClient(node.url, "AWS", node.password())
+        marked: set[str] = set()
+
+        def all_marked(record: LogRecord) -> bool | None:
+            if record.get("event") == "blob_marked_damaged":
+                marked.add(str(record["digest"]))
+            return True if len(marked) == len(blobs) else None
+
+        node.wait_for_log(all_marked, "the marks of both blobs")
+        for blob in blobs:
+            client.get_blob(REPOSITORY, blob.digest).expect(404)
+            client.push_blob(REPOSITORY, blob.data)
+        assert client.pull(REPOSITORY, "v1") == bytes_of(image)
+        assert client.pull(REPOSITORY, "small") == bytes_of(small)
+        told = [record for record in node.log if record.get("event") == "blob_damaged"]
+        assert {record["kind"] for record in told} == {"digest", "size"}
+        assert len(node.defects) == len(told) + len(marked)
 
 
 def test_an_upload_whose_staged_bytes_were_lost_is_reported_as_gone_and_a_new_one_succeeds(

@@ -148,6 +148,30 @@ class Postgres:
             asyncio.run(self._ask("postgres", f'CREATE DATABASE "{name}"'))
         return self.url(name)
 
+    def drop_database(self, url: str) -> None:
+        """Remove a database, whoever uses it."""
+        asyncio.run(self._ask("postgres", f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)'))
+
+    @property
+    def pid(self) -> int:
+        """The server's main process."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    def suspend(self) -> None:
+        """SIGSTOP to the server and all its processes: connections stay, and nobody answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for process in (self.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
     def kill(self) -> None:
         """SIGKILL to the server and all its processes, as a power cut would."""
         assert self._process is not None

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import create_loader
 from click.testing import CliRunner
 
 from homeport.cli.main import main
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "src" / "homeport" / "aws" / "models"
+_LOADER = create_loader(str(MODELS))
+"""Reads a service's description once for all sessions: reading it makes nine tenths of the cost of a client."""
+_STEERING = ("HOMEPORT_", "AWS_")
+"""How the names of the variables begin that steer a command of ours."""
 START_SECONDS = 30.0
 """How long a server may take to serve, on a busy machine."""
 
@@ -144,8 +149,22 @@ class Homeport:
         argv = [sys.executable, "-m", "homeport", *words, "--data", str(self.data)]
         return finish(argv, self.environment, folder=self._folder, stdin=stdin)
 
+    def here(self, *words: str, stdin: str = "") -> Finished:
+        """Like `command`, but inside this process, which saves the second that a program needs to start.
+
+        For commands that are means here and not the thing under test.
+        """
+        steering = {name: value for name, value in self.environment.items() if name.startswith(_STEERING)}
+        argv = [*words, "--data", str(self.data)]
+        done = CliRunner(env=steering).invoke(main, argv, input=stdin)
+        # What came to no exit code of its own is told like the traceback of a program.
+        told = (
+            f"\n{done.exception!r}" if done.exception and not isinstance(done.exception, SystemExit) else ""
+        )
+        return Finished(("homeport", *argv), done.exit_code, done.stdout, done.stderr + told)
+
     def _command_json(self, *words: str, stdin: str = "") -> dict[str, Any]:
-        done = self.command(*words, "--json", stdin=stdin)
+        done = self.here(*words, "--json", stdin=stdin)
         if done.code != 0:
             raise ProgramFailed(str(done))
         try:
@@ -192,22 +211,9 @@ class Homeport:
         )
 
     def account(self, account_id: str | None = None) -> Credentials:
-        """Create a further account through `homeport account create`; returns its administrator.
-
-        The command runs in this process: hundreds of tests want an account, and most of its time is its start.
-        """
-        words = [
-            "account",
-            "create",
-            *([account_id] if account_id else []),
-            "--data",
-            str(self.data),
-            "--json",
-        ]
-        done = CliRunner().invoke(main, words)
-        if done.exit_code != 0:
-            raise ProgramFailed(f"{' '.join(words)}: {done.output}")
-        return _credentials(json.loads(done.stdout), {"region": self.credentials.region})
+        """Create a further account through `homeport account create`; returns its administrator."""
+        answer = self._command_json("account", "create", *([account_id] if account_id else []))
+        return _credentials(answer, {"region": self.credentials.region})
 
     # --- Life ---
 
@@ -377,7 +383,7 @@ class Homeport:
         key = (service, json.dumps(settings, sort_keys=True))
         if key not in self._clients:
             own = botocore.session.Session()
-            own.get_component("data_loader").search_paths.append(str(MODELS))
+            own.register_component("data_loader", _LOADER)
             make: Any = boto3.Session(botocore_session=own, **settings).client
             once = Config(retries={"total_max_attempts": 1, "mode": "standard"}, proxies={})
             trust = str(self._authority) if self._authority is not None else None

@@ -73,6 +73,9 @@ def site(homeport: Homeport) -> Site:
     return Site.of(homeport.url, homeport.password())
 
 
+House = tuple[str, Site, Callable[[], str]]
+
+
 def _maker(server: Homeport) -> Callable[[], str]:
     server.client().put_account_setting(name="BLOB_MOUNTING", value="ENABLED")
     counter = iter(range(10**6))
@@ -85,26 +88,39 @@ def _maker(server: Homeport) -> Callable[[], str]:
     return make
 
 
-@pytest.fixture(scope="session", params=["plain", "tls", "workers"])
-def house(
-    request: pytest.FixtureRequest, homeport: Homeport, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Site, Callable[[], str]]]:
+@pytest.fixture(scope="session")
+def plain(homeport: Homeport) -> House:
+    """The shared server."""
+    return "plain", Site.of(homeport.url, homeport.password()), _maker(homeport)
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A server with TLS."""
+    certificate, key = self_signed(tmp_path_factory.mktemp("tls"))
+    options = ["--tls-certificate", str(certificate), "--tls-key", str(key)]
+    with Homeport(options=options, authority=certificate) as server:
+        trust = ssl.create_default_context(cafile=str(certificate))
+        yield "tls", Site.of(server.url, server.password(), trust), _maker(server)
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[House]:
+    """A server with two workers."""
+    with Homeport(options=["--workers", "2"]) as server:
+        yield "workers", Site.of(server.url, server.password()), _maker(server)
+
+
+# Each kind is a fixture of its own, so that it goes on when the tests of one file turn to another kind.
+@pytest.fixture(params=["plain", "tls", "workers"])
+def house(request: pytest.FixtureRequest) -> House:
     """Each kind of server in turn: its kind, where it is, and a maker of repositories."""
-    if request.param == "plain":
-        yield "plain", Site.of(homeport.url, homeport.password()), _maker(homeport)
-    elif request.param == "workers":
-        with Homeport(options=["--workers", "2"]) as server:
-            yield "workers", Site.of(server.url, server.password()), _maker(server)
-    else:
-        certificate, key = self_signed(tmp_path_factory.mktemp("tls"))
-        options = ["--tls-certificate", str(certificate), "--tls-key", str(key)]
-        with Homeport(options=options, authority=certificate) as server:
-            trust = ssl.create_default_context(cafile=str(certificate))
-            yield "tls", Site.of(server.url, server.password(), trust), _maker(server)
+    found: House = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
-def place(house: tuple[str, Site, Callable[[], str]]) -> Place:
+def place(house: House) -> Place:
     """An empty repository on each kind of server in turn."""
     kind, site, make = house
     return Place(kind, site, make(), make)

@@ -696,40 +696,45 @@ def test_b20_a_part_sent_again_with_other_bytes_is_refused(site: Site, repositor
     assert site.ask("GET", f"/v2/{repository}/blobs/{digest}").body == first
 
 
-@pytest.mark.parametrize("planted", ["symbolic link", "hard link", "pipe", "folder", "shorter", "longer"])
 def test_b21_what_was_planted_in_the_store_is_not_served(
-    fresh_homeport: Callable[..., Homeport], planted: str
+    fresh_homeport: Callable[..., Homeport], subtests: pytest.Subtests
 ) -> None:
     server, repository = fresh_homeport(), "planted/here"  # its own: it logs errors, as it must
     site = Site.of(server.url, server.password())
     server.client().create_repository(repositoryName=repository)
-    data = os.urandom(1000)
-    digest = push(site, repository, data)
-    file = file_of(server, digest)
-    secret = file.with_name("planted-secret")
-    secret.write_bytes(b"s" * 1000)
-    file.unlink()
-    if planted == "symbolic link":
-        file.symlink_to(secret)
-    elif planted == "hard link":
-        file.hardlink_to(secret)
-    elif planted == "pipe":
-        os.mkfifo(file)
-    elif planted == "folder":
-        file.mkdir()
-    else:
-        file.write_bytes(b"s" * (999 if planted == "shorter" else 1001))
+    digests = []
+    for planted in ("symbolic link", "hard link", "pipe", "folder", "shorter", "longer"):
+        digests.append(digest := push(site, repository, os.urandom(1000)))
+        plant(file_of(server, digest), planted)
 
-    for headers in ({}, {"Range": "bytes=0-9"}):
-        answer = site.ask("GET", f"/v2/{repository}/blobs/{digest}", headers)
-        answer.refused(503, "UNAVAILABLE")
-        assert b"sss" not in answer.body
-        assert str(server.data).encode() not in answer.body
+        with subtests.test(planted):
+            for headers in ({}, {"Range": "bytes=0-9"}):
+                answer = site.ask("GET", f"/v2/{repository}/blobs/{digest}", headers)
+                answer.refused(503, "UNAVAILABLE")
+                assert b"sss" not in answer.body
+                assert str(server.data).encode() not in answer.body
 
     server.terminate()
     told = [record for record in server.log if record.get("event") == "blob_damaged"]
-    assert [record["digest"] for record in told] == [digest] * 2
+    assert [record["digest"] for record in told] == [digest for digest in digests for _ in range(2)]
     assert len(server.defects) == len(told)
+
+
+def plant(file: Path, what: str) -> None:
+    """Put something else in the place of stored bytes."""
+    secret = file.with_name("planted-secret")
+    secret.write_bytes(b"s" * 1000)
+    file.unlink()
+    if what == "symbolic link":
+        file.symlink_to(secret)
+    elif what == "hard link":
+        file.hardlink_to(secret)
+    elif what == "pipe":
+        os.mkfifo(file)
+    elif what == "folder":
+        file.mkdir()
+    else:
+        file.write_bytes(b"s" * (999 if what == "shorter" else 1001))
 
 
 def test_b21_a_staged_file_that_was_replaced_is_not_written_through(

@@ -133,3 +133,43 @@ def test_quotas_come_from_a_table_of_the_file_or_from_one_text(
     assert found.quotas == Quotas(repositories=5)
     assert found.throttling == "ecr"
     assert stronger.quotas == Quotas(repositories=9, tags_per_image=7)
+
+
+def test_a_setting_may_lie_in_a_file_and_what_is_given_itself_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("postgresql://homeport:word@db/homeport\n")
+    (tmp_path / FILE).write_text('database = "postgresql://other/"\n')
+    monkeypatch.setenv("HOMEPORT_DATABASE_FILE", str(tmp_path / "secret"))
+
+    assert config.load(data=tmp_path).database == "postgresql://homeport:word@db/homeport"
+    monkeypatch.setenv("HOMEPORT_DATABASE", "postgresql://environment/")
+    assert config.load(data=tmp_path).database == "postgresql://environment/"
+    assert config.load(data=tmp_path, database="postgresql://option/").database == "postgresql://option/"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("administrator_access_key_id", "admin"),
+        ("administrator_access_key_id", "ASIA" + "A" * 16),
+        ("administrator_secret_access_key", "correct-horse"),
+        ("administrator_secret_access_key", "a" * 40),
+        ("administrator_secret_access_key", "0123456789abcdef0123456789 bcdef01234567"),
+        ("node", 'a"b'),
+        ("node", ""),
+        ("nodes", "0"),
+        ("trusted_proxies", "10.0.0.1/8"),
+    ],
+)
+def test_a_secret_that_a_person_thought_of_and_other_nonsense_is_refused_without_repeating_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"HOMEPORT_{name.upper()}", value)
+
+    with pytest.raises(ValidationError) as refused:
+        config.load()
+
+    (error,) = refused.value.errors()
+    assert error["loc"] == (name,)
+    assert "secret" not in name or value not in error["msg"]

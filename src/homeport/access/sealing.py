@@ -141,12 +141,14 @@ class Sealer:
         return cipher
 
 
-def create_master_key(path: Path) -> bytes:
-    """Make a new master key file: 64 hex digits, mode 0600, on disk (file and folder) when this returns.
+def create_master_key(path: Path, key: bytes | None = None) -> bytes:
+    """Make a master key file: 64 hex digits, mode 0600, on disk (file and folder) when this returns.
+
+    `key` is what it holds, random bytes by default.
 
     Returns the 32 bytes. Raises MasterKeyError when the file exists already or cannot be written.
     """
-    key = secrets.token_bytes(MASTER_KEY_BYTES)
+    key = secrets.token_bytes(MASTER_KEY_BYTES) if key is None else key
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -169,13 +171,15 @@ def create_master_key(path: Path) -> bytes:
     return key
 
 
-def load_master_key(path: Path) -> bytes:
+def load_master_key(path: Path, *, for_group: bool = False) -> bytes:
     """Read the 32 bytes of the master key from a file of 64 hex digits.
+
+    `for_group`: its group may read it, which is how containers are given secrets.
 
     Raises MasterKeyError, with what to do, when the file is missing, not a regular file, open to other
     users of the machine, empty, of the wrong size or a placeholder (all zeros, a pattern, plain text).
     """
-    text = _read_private(path).strip()
+    text = _read_private(path, 0o037 if for_group else 0o077).strip()
     if not text:
         raise MasterKeyError(
             f"The master key file {path} is empty. Restore it from your backup; if this registry has never "
@@ -192,7 +196,7 @@ def load_master_key(path: Path) -> bytes:
     return key
 
 
-def _read_private(path: Path) -> bytes:
+def _read_private(path: Path, closed: int) -> bytes:
     try:
         # Non-blocking, so that a pipe in place of the file cannot hold up the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -207,7 +211,7 @@ def _read_private(path: Path) -> bytes:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise MasterKeyError(f"The master key file {path} must be a regular file.")
-        if facts.st_mode & 0o077:
+        if facts.st_mode & closed:
             mode = f"{stat.S_IMODE(facts.st_mode):04o}"
             raise MasterKeyError(
                 f"The master key file {path} is open to other users of this machine (mode {mode}). "

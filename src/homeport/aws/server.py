@@ -196,7 +196,7 @@ class AwsFront:
 
     def _failed(self, exchange: Exchange, signing: SigningRequest, error: HomeportError) -> HomeportError:
         """Count a failed attempt; return what to answer."""
-        return self._region.attempts.failed(error, exchange.request.remote, attempts.key_holder(signing))
+        return self._region.attempts.failed(error, exchange.remote, attempts.key_holder(signing))
 
     @staticmethod
     def _answer(exchange: Exchange, status: int, body: bytes, kind: str | None = None) -> Answer:

@@ -250,6 +250,9 @@ class FaultyBlobStore:
     def discard(self, key: StorageKey) -> None:
         self._plan.around("discard", lambda: self._inner.discard(key))
 
+    def siblings(self, key: StorageKey) -> list[StorageKey]:
+        return self._inner.siblings(key)
+
     def listed(self, shard: Shard) -> Iterator[StoredObject]:
         return self._plan.around("listed", lambda: self._inner.listed(shard))
 

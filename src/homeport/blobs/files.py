@@ -276,6 +276,9 @@ class FileBlobStore:
                 except OSError as error:
                     raise refusal(error, "discard the blob") from error
 
+    def siblings(self, key: StorageKey) -> list[StorageKey]:
+        return []
+
     def listed(self, shard: Shard) -> Iterator[StoredObject]:
         shard = Shard(shard)
         # Staged ones first: one that is finished meanwhile is then seen once more, not never.

@@ -224,6 +224,9 @@ class MemoryBlobStore:
                     item.discarded = True
                     self._used -= len(item.content)
 
+    def siblings(self, key: StorageKey) -> list[StorageKey]:
+        return []
+
     def listed(self, shard: Shard) -> Iterator[StoredObject]:
         shard = Shard(shard)
         with self._lock:

@@ -22,6 +22,8 @@ _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"(?:data|archive)/([0-9a-f]{{2}})/(?=\1){_UUID4}")
 _PREFIX = re.compile(r"(data|archive)/([0-9a-f]{2})/")
 _NAME_CHARS = 36
+SIBLING_CHARS = 12
+"""How much of its end tells an object of an upload from its siblings: 48 random bits; 74 before it tell the upload."""
 ADDRESS_SECONDS = 240
 """How long an address can be used to begin a download: less than bytes outlive the last row that names them."""
 
@@ -287,6 +289,13 @@ class BlobStore(Protocol):
         """Remove the object, staged or finished; silent when it is absent.
 
         Not flushed: after a power cut the object may be back, unreferenced, for a sweep to find.
+        """
+        ...
+
+    def siblings(self, key: StorageKey) -> list[StorageKey]:
+        """The other finished objects that writers of the same upload made: of a `shared` store; others have none.
+
+        At most one of them was ever acknowledged; only the caller knows which.
         """
         ...
 

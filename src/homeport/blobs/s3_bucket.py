@@ -183,6 +183,12 @@ class Bucket:
                 for each in page:
                     yield Found(each["path"], int(each["size"]), each["last_modified"])
 
+    def beginning(self, prefix: str) -> list[str]:
+        """Return the names of the few objects that begin with `prefix`, at most a thousand. Raises Unavailable."""
+        with _refusing("list the blobs"):
+            answer = self._writes.list_objects_v2(Bucket=self._place.bucket, Prefix=self._root + prefix)
+        return [each["Key"].removeprefix(self._root) for each in answer.get("Contents", [])]
+
     def sign(self, name: str, seconds: int) -> str:
         """Return an address that reads the object for so long, whoever has it. Sends nothing. Raises Unavailable."""
         with _refusing("sign an address"):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Final
 
-from homeport.blobs.port import BlobDamaged, BlobMissing, Finished, StorageKey
+from homeport.blobs.port import SIBLING_CHARS, BlobDamaged, BlobMissing, Finished, StorageKey
 from homeport.blobs.s3_bucket import Part, UploadGone
 from homeport.blobs.s3_progress import Progress, parsed_name
 from homeport.blobs.spool import Spool
@@ -43,12 +43,12 @@ def least_bytes(number: int) -> int:
 
 def sibling(key: StorageKey) -> StorageKey:
     """A key of its own whose beginning says to which upload it belongs (see `family`)."""
-    return StorageKey(key[:-12] + secrets.token_hex(6))
+    return StorageKey(key[:-SIBLING_CHARS] + secrets.token_hex(SIBLING_CHARS // 2))
 
 
 def family(key: StorageKey) -> str:
     """What the names of an upload's objects begin with: 74 random bits, so no other upload's do."""
-    return key[:-12]
+    return key[:-SIBLING_CHARS]
 
 
 def composite(parts: Sequence[Part]) -> str | None:

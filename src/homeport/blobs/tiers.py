@@ -52,6 +52,9 @@ class TieredBlobStore:
     def discard(self, key: StorageKey) -> None:
         self._of(key).discard(key)
 
+    def siblings(self, key: StorageKey) -> list[StorageKey]:
+        return self._of(key).siblings(key)
+
     def listed(self, shard: Shard) -> Iterator[StoredObject]:
         archived = Shard(shard).storage_class is StorageClass.ARCHIVE
         return (self._archive if archived else self._standard).listed(shard)

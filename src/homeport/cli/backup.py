@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from homeport.cli.options import data_option, explained, json_option, settings, with_folder
 from homeport.cli.progress import ProgressLine, bytes_text
-from homeport.folder import OpenFolder, blob_store
+from homeport.config import Settings
+from homeport.database.clock import DatabaseClock
+from homeport.database.copying import Tables
+from homeport.folder import OpenFolder, blob_store, clock
 from homeport.keeping.backup import Copied, Source, back_up
 from homeport.keeping.backup_model import KEY
-from homeport.kernel.clock import SystemClock
 
 DAMAGED = 3
 """Exit status when the backup is complete but for layers whose bytes are damaged in the registry."""
+
+
+def _moment(chosen: Settings) -> Callable[[], Awaitable[Tables]] | None:
+    """What opens the metadata as of one moment, where it is not a file."""
+    if (url := chosen.database) is None:
+        return None
+    from homeport.database.copying_postgres import PostgresTables  # only where it is used
+
+    return partial(PostgresTables.open, url)
 
 
 @click.command()
@@ -32,15 +45,13 @@ def backup(context: click.Context, directory: Path, data: Path | None, as_json: 
     Exit status 3: complete, except for layers whose bytes are damaged in the registry itself.
     """
     chosen = settings(data=data)
-    if chosen.database is not None:
-        raise click.ClickException(
-            "The metadata is in PostgreSQL, which has backups of its own: see docs/how-to/backup.md, "
-            "'PostgreSQL and object storage'."
-        )
 
     async def work(folder: OpenFolder, _: str) -> Copied:
         with ProgressLine() as progress:
-            source = Source(folder.db, blob_store(chosen), SystemClock(), chosen.data)
+            now = clock(chosen, folder.db)
+            if isinstance(now, DatabaseClock):
+                await now.measure()  # by which the others judge whether deletions are held up
+            source = Source(folder.db, blob_store(chosen), now, chosen.data, _moment(chosen))
             return await back_up(source, directory, progress)
 
     copied = with_folder(data, None, work)

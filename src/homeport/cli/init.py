@@ -34,5 +34,5 @@ def first_start(found: Settings, *, as_json: bool = False) -> Settings:
     made, created = asyncio.run(initialise(found))
     if not as_json:
         click.echo(f"Made a new registry in {made.data}: account {made.account}, region {made.region}\n")
-    show_key(created, as_json, made.region)
+    show_key(created, as_json, made.region, chosen=made.administrator_access_key_id is not None)
     return made

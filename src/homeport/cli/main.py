@@ -11,10 +11,12 @@ from homeport.cli.fsck import fsck
 from homeport.cli.gc import gc
 from homeport.cli.image import image
 from homeport.cli.init import init
+from homeport.cli.join import join
 from homeport.cli.key import key
 from homeport.cli.lifecycle import lifecycle
 from homeport.cli.migrate import migrate
 from homeport.cli.model import model
+from homeport.cli.move import move
 from homeport.cli.provider import provider
 from homeport.cli.public import public
 from homeport.cli.restore import restore
@@ -35,7 +37,9 @@ def main() -> None:
 for command in (
     serve,
     init,
+    join,
     migrate,
+    move,
     account,
     user,
     key,

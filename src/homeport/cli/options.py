@@ -114,8 +114,8 @@ def with_folder(
     return asyncio.run(run())
 
 
-def show_key(created: NewKey, as_json: bool, region: str) -> None:
-    """Print a new access key: the only time that its secret is shown."""
+def show_key(created: NewKey, as_json: bool, region: str, *, chosen: bool = False) -> None:
+    """Print a new access key: the only time that its secret is shown; one that was `chosen` is not shown."""
     if as_json:
         shown = {
             "accountId": created.account,
@@ -123,10 +123,11 @@ def show_key(created: NewKey, as_json: bool, region: str) -> None:
             "userName": created.user,
             "userArn": created.user_arn,
             "accessKeyId": created.access_key_id,
-            "secretAccessKey": created.secret_access_key,
+            **({} if chosen else {"secretAccessKey": created.secret_access_key}),
         }
         click.echo(json.dumps(shown))
         return
     click.echo(f"  user               {created.user_arn}")
     click.echo(f"  access key id      {created.access_key_id}")
-    click.echo(f"  secret access key  {created.secret_access_key}   (shown once; keep it now)")
+    if not chosen:
+        click.echo(f"  secret access key  {created.secret_access_key}   (shown once; keep it now)")

@@ -9,16 +9,19 @@ from typing import Any
 import click
 
 from homeport.cli.init import first_start
+from homeport.cli.join import begin_or_join
 from homeport.cli.options import data_option, explained, settings
 from homeport.config import Settings
 from homeport.folder import is_initialised
 
 _SHOWN = (
-    "host", "port", "region", "account", "storage", "archive_storage", "database", "database_connections", "migrate",
-    "host_suffixes", "tls_certificate", "tls_key", "workers", "log_format",
-    "metrics_port", "download_mode", "outbound_allow", "outbound_ca_file", "quotas", "lifecycle_interval",
-    "lifecycle_clock_offset", "collection_delay", "collection_interval", "storage_price", "throttling",
-    "authentication_throttling", "scrub_days", "scrub_rate", "drain_seconds",
+    "master_key_file", "host", "port", "region", "account", "storage", "archive_storage", "database",
+    "database_connections", "migrate",
+    "host_suffixes", "tls_certificate", "tls_key", "workers", "nodes", "node", "trusted_proxies", "log_format",
+    "metrics_port", "metrics_host", "download_mode", "outbound_allow", "outbound_ca_file", "quotas",
+    "lifecycle_interval",
+    "lifecycle_clock_offset", "collection_delay", "collection_interval", "job_lease", "storage_price",
+    "throttling", "authentication_throttling", "scrub_days", "scrub_rate", "drain_notice_seconds", "drain_seconds",
 )  # fmt: skip
 
 
@@ -46,13 +49,15 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def serve(**options: Any) -> None:
     """Serve the registry until SIGTERM or Ctrl-C; transfers under way are finished first.
 
-    The first start makes the data folder and prints an access key, once.
+    The first start makes the data folder and prints an access key, once. Where --database names one that holds a
+    registry, the first start of a node that has its master key joins it.
     """
     options["host_suffixes"] = list(options["host_suffixes"]) or None
     found = settings(**options)
     if not is_initialised(found.data):
-        found = first_start(found)
-        _next_steps(found)
+        found = begin_or_join(found) if found.database is not None else first_start(found)
+        if found.administrator_access_key_id is None and found.database is None:
+            _next_steps(found)
     from homeport.serving import serve as run  # not at the top: no other command needs a web server
 
     sys.exit(run(found))

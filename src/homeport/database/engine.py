@@ -23,9 +23,19 @@ Result = TypeVar("Result")
 def _dialect(name: str) -> Dialect:
     """The compiler of one kind of database; imported when the first statement needs it."""
     if name == "sqlite":
-        from sqlalchemy.dialects import sqlite
+        from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
 
-        return sqlite.dialect(paramstyle="qmark")
+        class WithHints(SQLiteCompiler):
+            """Writes what a statement says about the index to use, which SQLAlchemy leaves out for SQLite."""
+
+            def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+                return text
+
+        class Hinted(SQLiteDialect):
+            statement_compiler = WithHints
+            supports_statement_cache = False
+
+        return Hinted(paramstyle="qmark")
     from sqlalchemy.dialects.postgresql import asyncpg
 
     return asyncpg.dialect()  # type: ignore[no-untyped-call]
@@ -34,10 +44,12 @@ def _dialect(name: str) -> Dialect:
 class Statement:
     """One SQLAlchemy Core construct, compiled once per dialect on first use."""
 
-    __slots__ = ("_compiled", "_construct")
+    __slots__ = ("_compiled", "_construct", "changes")
 
     def __init__(self, construct: ClauseElement) -> None:
         self._construct = construct
+        self.changes = bool(getattr(construct, "is_dml", False))
+        """Whether it inserts, updates or deletes, also where it answers rows."""
         self._compiled: dict[str, tuple[str, tuple[str, ...], Mapping[str, Any]]] = {}
 
     def compiled(self, dialect: str) -> tuple[str, tuple[str, ...], Mapping[str, Any]]:
@@ -82,6 +94,10 @@ class Transaction(Reader, Protocol):
 
     async def run(self, statement: Statement, /, **values: Any) -> int:
         """Run a change and return how many rows it touched."""
+        ...
+
+    async def run_each(self, statement: Statement, several: Sequence[Mapping[str, Any]], /) -> None:
+        """Run a change once for each of `several`, with one round trip for all of them where there is one."""
         ...
 
 

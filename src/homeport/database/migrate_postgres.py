@@ -18,7 +18,14 @@ from homeport.database.migrate import HEAD, upgrade_sql
 from homeport.kernel.errors import Unavailable
 
 _ATTEMPTS: Final = 10
-_RETRIED: Final = AGAIN | {"23505", "42P07"}  # two that make the table of the lock at the same moment
+_PATIENCE: Final = (
+    86_400.0  # seconds: an index over millions of rows takes its time, and so does who comes first
+)
+_RETRIED: Final = AGAIN | {
+    "23505",
+    "42P07",
+    "42710",
+}  # two that make the table of the lock at the same moment
 _FIND: Final = (
     "SELECT count(*) FROM information_schema.tables "
     "WHERE table_schema = current_schema() AND table_name = 'alembic_version'"
@@ -97,11 +104,11 @@ async def _migrate(connection: Any) -> str | None:
     await connection.execute("INSERT INTO turn (id) VALUES (1) ON CONFLICT DO NOTHING")
     plain = str(await connection.fetchval("SELECT version()")).startswith("CockroachDB")
     async with connection.transaction():
-        await connection.execute("SELECT id FROM turn WHERE id = 1 FOR UPDATE")
+        await connection.execute("SELECT id FROM turn WHERE id = 1 FOR UPDATE", timeout=_PATIENCE)
         found = await _revision(connection)
         if found != HEAD:
             sql = upgrade_sql(found, "homeport_plain" if plain else "homeport_bytewise")
-            await connection.execute(sql, timeout=None)
+            await connection.execute(sql, timeout=_PATIENCE)
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, cast
 
@@ -62,16 +62,21 @@ class _PostgresTransaction:
 
     async def _run(self, run: Callable[..., Awaitable[Any]], statement: Statement, values: Any) -> Any:
         sql, places = statement.bind(_DIALECT, values)
+        return await self._driven(run, sql, *places)
+
+    async def _driven(self, run: Callable[..., Awaitable[Any]], sql: str, *given: Any) -> Any:
         try:
-            return await run(sql, *places)
+            return await run(sql, *given)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             self.error = self.error or error
             raise translated(error) from error
 
     async def all(self, statement: Statement, /, **values: Any) -> list[Row]:
+        self.changed = self.changed or statement.changes
         return [tuple(row) for row in await self._run(self._connection.fetch, statement, values)]
 
     async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        self.changed = self.changed or statement.changes
         row = await self._run(self._connection.fetchrow, statement, values)
         return None if row is None else tuple(row)
 
@@ -79,6 +84,15 @@ class _PostgresTransaction:
         self.changed = True
         status = await self._run(self._connection.execute, statement, values)
         return int(status.rpartition(" ")[2])
+
+    async def run_each(self, statement: Statement, several: Sequence[Mapping[str, Any]], /) -> None:
+        if len(several) == 1:
+            await self.run(statement, **several[0])
+        elif several:
+            self.changed = True
+            sql = statement.compiled(_DIALECT)[0]
+            places = [statement.bind(_DIALECT, values)[1] for values in several]
+            await self._driven(self._connection.executemany, sql, places)
 
 
 class PostgresDatabase:

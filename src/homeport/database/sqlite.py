@@ -13,7 +13,7 @@ import fcntl
 import os
 import queue
 import threading
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -183,6 +183,10 @@ class _SqliteTransaction(Queries):
         except apsw.Error as error:
             raise _translated(error) from error
         return self._connection.changes()
+
+    async def run_each(self, statement: Statement, several: Sequence[Mapping[str, Any]], /) -> None:
+        for values in several:
+            await self.run(statement, **values)
 
 
 class _Job:

@@ -283,6 +283,8 @@ image_tag = Table(
     Column("image_id", BigInteger, ForeignKey("image.id"), nullable=False),
     Column("tagged_at", BigInteger, nullable=False),
     Index("image_tag_by_image", "image_id", "name"),
+    # A page of tags asks for nothing else, and the rows of one repository lie far apart.
+    Index("image_tag_by_name", "repository_id", "name", "image_id"),
 )
 
 upload = Table(

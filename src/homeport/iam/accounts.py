@@ -21,6 +21,7 @@ ADMINISTRATOR_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","
 
 _find = Statement(select(account.c.id).where(account.c.id == bindparam("id")))
 _all = Statement(select(account.c.id, account.c.name).order_by(account.c.id))
+_oldest = Statement(select(account.c.id).order_by(account.c.created_at, account.c.id).limit(1))
 _add = Statement(
     insert(account).values(id=bindparam("id"), name=bindparam("name"), created_at=bindparam("now"))
 )
@@ -37,18 +38,62 @@ async def must_exist(db: Reader, account_id: str) -> None:
         raise NoSuchEntity(f"There is no account {account_id}. `homeport account list` shows all.")
 
 
-async def create(db: Database, sealer: Sealer, account_id: AccountId, name: str, now: datetime) -> NewKey:
-    """Create an account with its administrator and the administrator's first key. Errors: EntityAlreadyExists."""
+async def create(
+    db: Database,
+    sealer: Sealer,
+    account_id: AccountId,
+    name: str,
+    now: datetime,
+    chosen: tuple[str, str] | None = None,
+) -> NewKey:
+    """Create an account with its administrator and the administrator's first key, see `keys.add`.
 
-    administrator = Entity(Kind.USER, account_id, ADMINISTRATOR, "/")
+    Errors: EntityAlreadyExists.
+    """
 
     async def work(tx: Transaction) -> NewKey:
         if await tx.first(_find, id=account_id):
             raise EntityAlreadyExists(f"The account {account_id} exists already")
-        await tx.run(_add, id=account_id, name=name, now=to_micros(now))
-        return await _add_user(tx, sealer, administrator, ("AdministratorAccess", ADMINISTRATOR_POLICY), now)
+        return await _create(tx, sealer, account_id, name, now, chosen)
 
     return await db.write(work)
+
+
+async def create_first(
+    db: Database, sealer: Sealer, account_id: AccountId, now: datetime, chosen: tuple[str, str] | None
+) -> NewKey | None:
+    """Create the account of a new registry, unless there is one: of several nodes that begin at once, one does it.
+
+    `chosen`: id and secret of the administrator's key, where the operator chose them. Returns the key, None when the
+    database has an account already.
+    """
+
+    async def work(tx: Transaction) -> NewKey | None:
+        if await tx.first(_oldest):
+            return None
+        return await _create(tx, sealer, account_id, "default", now, chosen)
+
+    return await db.write(work)
+
+
+async def oldest(db: Reader) -> AccountId | None:
+    """Return the account with which the registry began."""
+    row = await db.first(_oldest)
+    return AccountId(row[0]) if row else None
+
+
+async def _create(
+    tx: Transaction,
+    sealer: Sealer,
+    account_id: AccountId,
+    name: str,
+    now: datetime,
+    chosen: tuple[str, str] | None,
+) -> NewKey:
+    administrator = Entity(Kind.USER, account_id, ADMINISTRATOR, "/")
+    await tx.run(_add, id=account_id, name=name, now=to_micros(now))
+    policy = ("AdministratorAccess", ADMINISTRATOR_POLICY)
+    return await _add_user(tx, sealer, administrator, policy, now, chosen)
 
 
 async def create_user(
@@ -71,9 +116,14 @@ async def create_user(
 
 
 async def _add_user(
-    tx: Transaction, sealer: Sealer, user: Entity, policy: tuple[str, str] | None, now: datetime
+    tx: Transaction,
+    sealer: Sealer,
+    user: Entity,
+    policy: tuple[str, str] | None,
+    now: datetime,
+    chosen: tuple[str, str] | None = None,
 ) -> NewKey:
     await users.add(tx, User(user.account, user.name, user.path, entities.new_id("AIDA"), None, now), {})
     if policy is not None:
         await inline.add(tx, user, *policy)
-    return await keys.add(tx, sealer, user, now)
+    return await keys.add(tx, sealer, user, now, chosen)

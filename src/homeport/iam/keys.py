@@ -17,20 +17,29 @@ KEYS = 2
 """IAM: access keys of one user."""
 
 
-async def create(db: Database, sealer: Sealer, account: str, user: str, now: datetime) -> NewKey:
-    """Give a user a further key. Errors: NoSuchEntity, LimitExceeded."""
+async def create(
+    db: Database,
+    sealer: Sealer,
+    account: str,
+    user: str,
+    now: datetime,
+    chosen: tuple[str, str] | None = None,
+) -> NewKey:
+    """Give a user a further key; see `add`. Errors: NoSuchEntity, LimitExceeded."""
 
     async def work(tx: Transaction) -> NewKey:
-        return await add(tx, sealer, await entities.get(tx, Kind.USER, account, user), now)
+        return await add(tx, sealer, await entities.get(tx, Kind.USER, account, user), now, chosen)
 
     return await db.write(work)
 
 
-async def add(tx: Transaction, sealer: Sealer, user: Entity, now: datetime) -> NewKey:
-    """`create` as a part of somebody else's unit of work."""
+async def add(
+    tx: Transaction, sealer: Sealer, user: Entity, now: datetime, chosen: tuple[str, str] | None = None
+) -> NewKey:
+    """`create` as a part of somebody else's unit of work; `chosen`: an id and a secret of the operator's own."""
     if len(await keys_store.of(tx, user.account, user.name)) >= KEYS:
         raise LimitExceeded(f"Cannot exceed quota for AccessKeysPerUser: {KEYS}")
-    key_id, secret = new_access_key_id(), new_secret_access_key()
+    key_id, secret = chosen or (new_access_key_id(), new_secret_access_key())
     sealed = sealer.seal(KEY_SECRET, secret.encode(), key_id.encode())
     await keys_store.add(tx, user.account, user.name, key_id, sealed, now)
     return NewKey(user.account, user.name, user.arn, key_id, secret, now)

@@ -164,9 +164,9 @@ async def _cold(tx: Transaction, image_id: int) -> list[str]:
     return [digest for digest, where in listed if where is StorageClass.ARCHIVE]
 
 
-async def warm_up(tx: Transaction, image_id: int, now: datetime) -> None:
-    """A new image refers to bytes that may be in the archive: have them brought back."""
-    await _settle(tx, await _cold(tx, image_id), now)
+async def warm_up(tx: Transaction, digests: Iterable[str], now: datetime) -> None:
+    """A new image refers to blobs whose bytes are in the archive: have them brought back."""
+    await _settle(tx, digests, now)
 
 
 async def release(tx: Transaction, digests: Iterable[str], now: datetime) -> None:

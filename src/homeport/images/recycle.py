@@ -167,13 +167,15 @@ class _Restoring:
                 f"More than {limits.RESTORED_TOGETHER} other images would be restored together with the image; "
                 "restore some of those that it names, or that refer to it, on their own first"
             )
-        size = await service.check_references(tx, here, manifest)
+        references = await service.check_references(tx, here, manifest)
         await self._room.require(tx, here)
-        image = await store.add(tx, here.id, was.digest, manifest, kept.manifest, size, was.pushed_at)
+        image = await store.add(
+            tx, here.id, was.digest, manifest, kept.manifest, references.size, was.pushed_at
+        )
         await recycle_store.set_moments(tx, image.id, was.pulled_at, self._now)
         await recycle_store.forget(tx, here.id, was.digest)
         # Due at once: the moment of the deletion is past also while the clock of recovery is ahead.
-        await archive.warm_up(tx, image.id, was.deleted_at)
+        await archive.warm_up(tx, references.cold, was.deleted_at)
         self._back.append(was)
         if tags is not None:
             for tag in tags:

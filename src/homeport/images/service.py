@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from homeport.collection import store as references
+from homeport.blobs.port import StorageClass
+from homeport.collection import store as collection
 from homeport.database.engine import Database, Reader, Transaction
 from homeport.images import archive, pins_store, recycle_store, rules, store
 from homeport.images.headroom import Headroom
@@ -91,20 +92,19 @@ async def put(
         # Read again: settings, or the repository itself, may have changed since the request was authorised.
         now_here = await repositories.get(tx, repository.account, repository.name, public=repository.public)
         image = await store.by_digest(tx, now_here.id, digest)
-        changed = image is None
+        new = changed = image is None
         if image is None:
-            size = await check_references(tx, now_here, manifest)
+            references = await check_references(tx, now_here, manifest)
             await room.require(tx, now_here)
-            image = await store.add(tx, now_here.id, digest, manifest, push.body, size, now)
-            await archive.warm_up(tx, image.id, now)
+            image = await store.add(tx, now_here.id, digest, manifest, push.body, references.size, now)
+            await archive.warm_up(tx, references.cold, now)
             await recycle_store.forget(tx, now_here.id, digest)
         elif image.status is not Status.ACTIVE:
             await archive.restore_at_once(tx, now_here, image, now)
             changed = True
         if push.tag is not None:
-            changed = (
-                await give_tag(tx, now_here, push.tag, image, now, room.quotas.tags_per_image) or changed
-            )
+            most = room.quotas.tags_per_image
+            changed = await give_tag(tx, now_here, push.tag, image, now, most, new=new) or changed
         return Pushed(image, changed)
 
     try:
@@ -127,30 +127,40 @@ async def put_new(
     return pushed.image
 
 
-async def check_references(tx: Transaction, repository: Repository, manifest: Manifest) -> int:
-    """Return the image's size in bytes once everything it refers to is proven present in this repository.
+@dataclass(frozen=True, slots=True)
+class References:
+    """What an image refers to, all of it present: its size in bytes, and the blobs that lie in the archive."""
+
+    size: int
+    cold: tuple[str, ...] = ()
+
+
+async def check_references(tx: Transaction, repository: Repository, manifest: Manifest) -> References:
+    """Return what the image refers to once all of it is proven present in this repository.
 
     Errors: LayersNotFound, ReferencedImagesNotFound, ManifestInvalid for a size that is not that of the bytes.
     """
-    sizes: dict[str, int] = {}
     missing: list[str] = []
+    wanted = {item.digest for item in manifest.blobs}
+    stored = await store.blobs_here(tx, repository.id, wanted) if wanted else {}
     for item in manifest.blobs:
-        stored = await store.blob_size(tx, repository.id, item.digest)
-        if stored is None:
+        if item.digest not in stored:
             if not item.foreign:
                 missing.append(item.digest)
             continue
-        if item.size not in (stored, -1):
+        size = stored[item.digest][0]
+        if item.size not in (size, -1):
             raise ManifestInvalid(
                 "Invalid parameter at 'ImageManifest' failed to satisfy constraint: "
-                f"'The size of {item.digest} is {stored}, not {item.size}'"
+                f"'The size of {item.digest} is {size}, not {item.size}'"
             )
-        sizes[item.digest] = stored
     if missing:
         raise LayersNotFound(_required("Layers", missing, repository))
     largest = 0
+    wanted = {child.digest for child in manifest.children}
+    children = await store.by_digests(tx, repository.id, wanted) if wanted else {}
     for child in manifest.children:
-        found = await store.by_digest(tx, repository.id, child.digest)
+        found = children.get(child.digest)
         if found is None or found.status is not Status.ACTIVE:
             missing.append(child.digest)
         elif child.size != found.manifest_size:
@@ -162,7 +172,8 @@ async def check_references(tx: Transaction, repository: Repository, manifest: Ma
             largest = max(largest, found.size)
     if missing:
         raise ReferencedImagesNotFound(_required("Images", missing, repository))
-    return sum(sizes.values()) if not manifest.children else largest
+    cold = tuple(digest for digest, (_, where) in stored.items() if where is StorageClass.ARCHIVE)
+    return References(largest if manifest.children else sum(size for size, _ in stored.values()), cold)
 
 
 def _required(kind: str, digests: Sequence[str], repository: Repository) -> str:
@@ -174,20 +185,30 @@ def _required(kind: str, digests: Sequence[str], repository: Repository) -> str:
 
 
 async def give_tag(
-    tx: Transaction, repository: Repository, tag: Tag, image: Image, now: datetime, most: int
+    tx: Transaction,
+    repository: Repository,
+    tag: Tag,
+    image: Image,
+    now: datetime,
+    most: int,
+    *,
+    new: bool = False,
 ) -> bool:
     """Let `tag` name `image`, which has at most `most`; return whether that changed anything.
 
-    Errors: ImageTagAlreadyExists, LimitExceeded.
+    `new`: the image was just added and has none. Errors: ImageTagAlreadyExists, LimitExceeded.
     """
     named = await store.by_tag(tx, repository.id, tag)
     if named is not None and named.id == image.id:
         return False
     if named is not None and not repository_rules.tag_may_move(repository.settings, tag):
         raise ImageTagAlreadyExists(tag, repository.name)
-    if await store.count_tags(tx, image.id) >= most:
+    if (0 if new else await store.count_tags(tx, image.id)) >= most:
         raise LimitExceeded(f"An image can have at most {most} tags")
-    await store.put_tag(tx, repository.id, tag, image.id, now)
+    if named is None:
+        await store.add_tag(tx, repository.id, tag, image.id, now)
+    else:
+        await store.put_tag(tx, repository.id, tag, image.id, now)
     return True
 
 
@@ -343,7 +364,7 @@ async def _remove(
     if keep is not None:  # then its blobs are reviewed when it leaves the bin
         await recycle_store.keep(tx, repository.id, image, tags, now, keep)
     else:
-        await references.release_image(tx, repository.id, image.id, now)
+        await collection.release_image(tx, repository.id, image.id, now)
     await store.remove(tx, image.id)
     await archive.release(tx, released, now)
 

@@ -8,8 +8,10 @@ from datetime import datetime
 
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, or_, select, update
 
+from homeport.blobs.port import StorageClass
 from homeport.database.engine import Reader, Row, Statement, Transaction
 from homeport.database.keys import HighestKey
+from homeport.database.listed import OneOf, listed
 from homeport.database.tables import blob, image, image_blob, image_child, image_tag, repository_blob
 from homeport.images.model import Image, Manifest, Status, StoredManifest, TagStatus
 from homeport.kernel.clock import from_micros, to_micros
@@ -79,11 +81,21 @@ _pairs = {
     )
     for any_ in (True, False)
 }
+# The index holds all that is asked of an image, those of one repository side by side; their rows lie far apart. A
+# subquery, not a join, for which PostgreSQL may read all images of the repository.
+_status_of_tagged = (
+    select(image.c.status)
+    .where(_here, image.c.id == image_tag.c.image_id)
+    .with_hint(image, "INDEXED BY image_by_age", "sqlite")
+    .correlate(image_tag)
+    .scalar_subquery()
+)
 _tags_page = Statement(
     select(image_tag.c.name)
-    .join(image, image.c.id == image_tag.c.image_id)
     .where(
-        image_tag.c.repository_id == bindparam("repository"), image_tag.c.name > bindparam("after"), _active
+        image_tag.c.repository_id == bindparam("repository"),
+        image_tag.c.name > bindparam("after"),
+        _status_of_tagged == Status.ACTIVE.value,
     )
     .order_by(image_tag.c.name)
     .limit(bindparam("count"))
@@ -116,15 +128,21 @@ _count_unarchived = Statement(
 _newest = Statement(select(func.max(image.c.id)))
 _highest_id = Statement(select(HighestKey(image.c.id)))
 _count_tags = Statement(select(func.count()).where(image_tag.c.image_id == bindparam("image")))
-_blob_here = Statement(
-    select(blob.c.size)
-    .join(repository_blob, repository_blob.c.digest == blob.c.digest)
+# A subquery, not a join, for which PostgreSQL may read all links of the repository.
+_link_of_blob = (
+    select(repository_blob.c.repository_id)
     .where(
-        repository_blob.c.repository_id == bindparam("repository"),
-        repository_blob.c.digest == bindparam("digest"),
-        blob.c.damaged_at.is_(None),
+        repository_blob.c.repository_id == bindparam("repository"), repository_blob.c.digest == blob.c.digest
+    )
+    .correlate(blob)
+    .scalar_subquery()
+)
+_blobs_here = Statement(
+    select(blob.c.digest, blob.c.size, blob.c.storage_class).where(
+        OneOf(blob.c.digest, "digests"), blob.c.damaged_at.is_(None), _link_of_blob.is_not(None)
     )
 )
+_by_digests = Statement(select(*_columns).where(_here, OneOf(image.c.digest, "digests")))
 _parents = Statement(
     select(image.c.digest)
     .join(image_child, image_child.c.image_id == image.c.id)
@@ -140,7 +158,8 @@ _layer = Statement(
     .limit(1)
 )
 _insert = Statement(
-    insert(image).values(
+    insert(image)
+    .values(
         repository_id=bindparam("repository"),
         digest=bindparam("digest"),
         media_type=bindparam("media_type"),
@@ -151,8 +170,9 @@ _insert = Statement(
         manifest=bindparam("manifest"),
         manifest_size=bindparam("manifest_size"),
         pushed_at=bindparam("pushed_at"),
-        status="ACTIVE",
+        status=Status.ACTIVE.value,
     )
+    .returning(image.c.id)
 )
 _insert_blob = Statement(
     insert(image_blob).values(
@@ -320,10 +340,18 @@ async def count_tags(db: Reader, image_id: int) -> int:
     return int(row[0]) if row else 0
 
 
-async def blob_size(db: Reader, repository: int, digest: str) -> int | None:
-    """Return the size in bytes of a blob of this repository, None when it is not there."""
-    row = await db.first(_blob_here, repository=repository, digest=digest)
-    return int(row[0]) if row else None
+async def blobs_here(
+    db: Reader, repository: int, digests: Iterable[str]
+) -> dict[str, tuple[int, StorageClass]]:
+    """Return size in bytes and place of those of the blobs that this repository has, by digest."""
+    rows = await db.all(_blobs_here, repository=repository, digests=listed(digests))
+    return {row[0]: (row[1], StorageClass(row[2])) for row in rows}
+
+
+async def by_digests(db: Reader, repository: int, digests: Iterable[str]) -> dict[str, Image]:
+    """Return those of the images that this repository has, by digest."""
+    rows = await db.all(_by_digests, repository=repository, digests=listed(digests))
+    return {row[1]: _value(row) for row in rows}
 
 
 async def parents(db: Reader, repository: int, digest: str) -> list[str]:
@@ -348,7 +376,8 @@ async def add(
 ) -> Image:
     """Insert an image with its edges and return it."""
     annotations = json.dumps(manifest.annotations) if manifest.annotations else None
-    await tx.run(
+    pushed_at = to_micros(now)
+    row = await tx.first(
         _insert,
         repository=repository,
         digest=digest,
@@ -359,23 +388,41 @@ async def add(
         size=size,
         manifest=body,
         manifest_size=len(body),
-        pushed_at=to_micros(now),
+        pushed_at=pushed_at,
     )
-    added = await by_digest(tx, repository, digest)
-    assert added is not None
-    for blob_digest, media_type in {item.digest: item.media_type for item in manifest.blobs}.items():
-        await tx.run(
-            _insert_blob, image=added.id, digest=blob_digest, repository=repository, media_type=media_type
-        )
-    for child in {item.digest for item in manifest.children}:
-        await tx.run(_insert_child, image=added.id, digest=child, repository=repository)
-    return added
+    assert row is not None
+    edge = {"image": row[0], "repository": repository}
+    types = {item.digest: item.media_type for item in manifest.blobs}
+    children = {item.digest for item in manifest.children}
+    blobs = [{**edge, "digest": each, "media_type": media_type} for each, media_type in types.items()]
+    await tx.run_each(_insert_blob, blobs)
+    await tx.run_each(_insert_child, [{**edge, "digest": child} for child in children])
+    return Image(
+        id=row[0],
+        digest=digest,
+        media_type=manifest.media_type,
+        artifact_type=manifest.artifact_type,
+        subject=manifest.subject,
+        annotations=annotations,
+        size=size,
+        manifest_size=len(body),
+        pushed_at=from_micros(pushed_at),
+        pulled_at=None,
+        status=Status.ACTIVE,
+        archived_at=None,
+        activated_at=None,
+    )
+
+
+async def add_tag(tx: Transaction, repository: int, tag: str, image_id: int, now: datetime) -> None:
+    """Make `tag`, which names nothing, name the image."""
+    await tx.run(_insert_tag, repository=repository, tag=tag, image=image_id, at=to_micros(now))
 
 
 async def put_tag(tx: Transaction, repository: int, tag: str, image_id: int, now: datetime) -> None:
     """Make `tag` name the image, whatever it named before."""
     await tx.run(_delete_tag, repository=repository, tag=tag)
-    await tx.run(_insert_tag, repository=repository, tag=tag, image=image_id, at=to_micros(now))
+    await add_tag(tx, repository, tag, image_id, now)
 
 
 async def remove_tag(tx: Transaction, repository: int, tag: str) -> None:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from pathlib import Path
 
 from homeport import __version__
 from homeport.blobs.port import BlobDamaged, BlobMissing, BlobStore
+from homeport.database.copying import NewSqlite, Tables
 from homeport.database.engine import Database, Reader
 from homeport.database.migrate import HEAD
 from homeport.database.snapshot import Snapshot, copy_database
@@ -52,6 +53,7 @@ from homeport.keeping.durable import (
 )
 from homeport.keeping.holds import hold_deletions
 from homeport.keeping.model import KeptBlob
+from homeport.keeping.tables_copy import Progress, copy_tables
 from homeport.kernel.clock import Clock
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import InvalidInput
@@ -59,19 +61,19 @@ from homeport.kernel.errors import InvalidInput
 _PAGE = 256  # blobs
 _AT_ONCE = 4  # threads that copy: most of the time of a small object is waiting for its flush
 _PIECE = 1024 * 1024
-
-Progress = Callable[[str, int, int], None]
-"""Told what is copied, how much of it is done, and of how much."""
+_FAR_PIECE = 8 * 1024 * 1024  # from a store where each read is a request
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The registry that is copied: its metadata both open and as a file, its bytes, and its folder."""
+    """The registry that is copied: its metadata, its bytes, and its folder."""
 
     db: Database
     blobs: BlobStore
     clock: Clock
     data: Path
+    moment: Callable[[], Awaitable[Tables]] | None = None
+    """Opens the metadata as of now; None where it is a file in the folder."""
 
 
 @dataclass(slots=True)
@@ -107,7 +109,8 @@ async def back_up(source: Source, target: Path, progress: Progress) -> Copied:
         async with hold_deletions(source.db, source.clock, f"backup to {target}") as hold:
             taken_at = source.clock.now()
             loop = asyncio.get_running_loop()
-            parts = await loop.run_in_executor(None, _copy_metadata, source, folder, progress)
+            await _copy_metadata(source, folder, progress)
+            parts = await loop.run_in_executor(None, _copy_parts, source, folder)
             with Snapshot(folder / DATABASE) as snapshot:
                 objects = await _copy_objects(source, snapshot, target, progress)
             await loop.run_in_executor(None, _flush, target, folder, objects)
@@ -154,8 +157,26 @@ def _to_oneself(source: Source, target: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _copy_metadata(source: Source, folder: Path, progress: Progress) -> dict[str, Part]:
-    copy_database(source.data / DATABASE, folder / DATABASE, partial(progress, "metadata pages"))
+async def _copy_metadata(source: Source, folder: Path, progress: Progress) -> None:
+    """Write the metadata as of one moment into a SQLite file, wherever it is kept."""
+    if source.moment is not None:
+        tables = await source.moment()
+        try:
+            new = NewSqlite(folder / DATABASE)
+            try:
+                await copy_tables(tables, new, progress)
+                await new.commit()
+            finally:
+                await new.close()
+        finally:
+            await tables.close()
+        return
+    told = partial(progress, "metadata pages")
+    copy = partial(copy_database, source.data / DATABASE, folder / DATABASE, told)
+    await asyncio.get_running_loop().run_in_executor(None, copy)
+
+
+def _copy_parts(source: Source, folder: Path) -> dict[str, Part]:
     (folder / DATABASE).chmod(0o600)
     flush_file(folder / DATABASE)
     for name in (KEY, SETTINGS):
@@ -211,7 +232,7 @@ def _copy_object(blobs: BlobStore, blob: KeptBlob, path: Path) -> bool | None:
                 return None
             with new_file(path) as file:
                 shared = shares_blocks(file, reader.fileno())
-                while piece := reader.read(at, _PIECE):
+                while piece := reader.read(at, _FAR_PIECE if blobs.shared else _PIECE):
                     running.update(piece)
                     at += len(piece)
                     if not shared:

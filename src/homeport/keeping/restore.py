@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from homeport.blobs.port import BlobFinished, BlobStore
+from homeport.database.copying import NewTables, SqliteTables
 from homeport.database.engine import Reader, Transaction
 from homeport.database.migrate import migrate_sqlite
 from homeport.database.snapshot import Snapshot, integrity
 from homeport.database.sqlite import SqliteDatabase
 from homeport.keeping import store, verification
-from homeport.keeping.backup import Progress
 from homeport.keeping.backup_model import DATABASE, KEY, METADATA, SETTINGS, BackupManifest, object_path
-from homeport.keeping.durable import copy_file, flush_folder, sha256_of, translated
+from homeport.keeping.durable import (
+    copy_file,
+    flush_folder,
+    new_file,
+    sha256_of,
+    translated,
+    write_all,
+)
 from homeport.keeping.model import KeptBlob, Verdict
+from homeport.keeping.tables_copy import Progress, copy_tables
 from homeport.kernel.clock import Clock
 from homeport.kernel.digests import Digest
 from homeport.kernel.errors import InvalidInput, Unavailable
@@ -42,15 +51,26 @@ async def check(backup: Path, progress: Progress) -> BackupManifest:
         return manifest
 
 
-async def restore(
-    backup: Path, data: Path, make_blobs: Callable[[], BlobStore], clock: Clock, progress: Progress
-) -> BackupManifest:
-    """Make the data folder `data`, which must not exist or be empty, from the backup in `backup`.
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a registry is made: its data folder, which must not exist or be empty, and what is elsewhere."""
 
-    `make_blobs` opens the place of the bytes, once it may be made. Uploads that were open are not restored. The
-    settings file is written last: without it the folder holds no registry.
+    data: Path
+    blobs: Callable[[], BlobStore]
+    """Opens the place of the bytes, once it may be made."""
+    tables: Callable[[], Awaitable[NewTables]] | None = None
+    """Opens another database for the metadata, without rows; None where it is a file in the folder."""
+    settings: Callable[[str], str] = str
+    """Makes the text of the settings file from that in the backup."""
+
+
+async def restore(backup: Path, to: Destination, clock: Clock, progress: Progress) -> BackupManifest:
+    """Make a registry from the backup in `backup`.
+
+    Uploads that were open are not restored. The settings file is written last: without it the folder holds no registry.
     Errors: InvalidInput when the folder is not empty or the backup is not whole, Unavailable, StorageFull.
     """
+    data = to.data
     with translated(str(data)):
         manifest = _checked_parts(backup)
         _make_empty(data)
@@ -58,12 +78,32 @@ async def restore(
         for name in (DATABASE, KEY):
             copy_file(folder / name, data / name)
         migrate_sqlite(data / DATABASE)
-        await _each_object(backup, manifest, partial(_bring, make_blobs()), progress)
+        if to.tables is not None:
+            await (await to.tables()).close()  # what would be refused is refused before the bytes are copied
+        await _each_object(backup, manifest, partial(_bring, to.blobs()), progress)
         await _adjust(data, manifest, clock)
-        copy_file(folder / SETTINGS, data / SETTINGS)
+        if to.tables is not None:
+            await _hand_over(data / DATABASE, await to.tables(), progress)
+        with new_file(data / SETTINGS) as file:
+            write_all(file, to.settings((folder / SETTINGS).read_text()).encode())
         flush_folder(data)
         flush_folder(data.parent)
         return manifest
+
+
+async def _hand_over(file: Path, target: NewTables, progress: Progress) -> None:
+    """Bring the metadata from the restored file to another database; then the file goes."""
+    try:
+        source = SqliteTables(file)
+        try:
+            await copy_tables(source, target, progress)
+            await target.commit()
+        finally:
+            await source.close()
+    finally:
+        await target.close()
+    for each in file.parent.glob(f"{file.stem}.*"):
+        each.unlink()
 
 
 def _make_empty(data: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import BindParameter, bindparam, delete, func, insert, null, select, union_all, update
 from sqlalchemy.dialects.sqlite import insert as insert_if_new
 
-from homeport.blobs.port import StorageKey
+from homeport.blobs.port import Shard, StorageKey
 from homeport.database.engine import Reader, Row, Statement, Transaction
 from homeport.database.tables import blob, deletion_hold, quarantine, tombstone, upload
 from homeport.keeping.model import KeptBlob
@@ -27,6 +27,12 @@ _page = Statement(
     select(*_columns)
     .where(blob.c.digest > bindparam("after"))
     .order_by(blob.c.digest)
+    .limit(bindparam("count"))
+)
+_page_of_shard = Statement(
+    select(*_columns)
+    .where(blob.c.storage_key > bindparam("after"), blob.c.storage_key < bindparam("end"))
+    .order_by(blob.c.storage_key)
     .limit(bindparam("count"))
 )
 _one = Statement(select(*_columns).where(blob.c.digest == bindparam("digest")))
@@ -84,6 +90,7 @@ _end_hold = Statement(delete(deletion_hold).where(deletion_hold.c.id == bindpara
 _ended_holds = Statement(delete(deletion_hold).where(deletion_hold.c.until <= bindparam("now")))
 
 _forget = tuple(Statement(delete(table)) for table in (upload, tombstone, quarantine, deletion_hold))
+_forget_unfinished = tuple(Statement(delete(table)) for table in (upload, quarantine))
 
 
 def _value(row: Row) -> KeptBlob:
@@ -93,6 +100,14 @@ def _value(row: Row) -> KeptBlob:
 async def blobs(db: Reader, after: str, count: int) -> list[KeptBlob]:
     """Return up to `count` blobs whose digests follow `after`, in order; from the start for the empty text."""
     return [_value(row) for row in await db.all(_page, after=after, count=count)]
+
+
+async def blobs_of_shard(db: Reader, shard: Shard, after: str, count: int) -> list[KeptBlob]:
+    """Return up to `count` blobs with bytes in a shard whose storage keys follow `after`, in order."""
+    rows = await db.all(
+        _page_of_shard, after=after or shard, end=f"{shard[:-1]}0", count=count
+    )  # "0" follows "/"
+    return [_value(row) for row in rows]
 
 
 async def find(db: Reader, digest: str) -> KeptBlob | None:
@@ -179,6 +194,12 @@ async def renew_hold(tx: Transaction, id_: str, now: datetime, until: datetime) 
 async def end_hold(tx: Transaction, id_: str) -> None:
     """Let deletions go on."""
     await tx.run(_end_hold, id=id_)
+
+
+async def forget_unfinished(tx: Transaction) -> None:
+    """Forget uploads and quarantine: their bytes stay behind when blobs move to another place."""
+    for statement in _forget_unfinished:
+        await tx.run(statement)
 
 
 async def forget_what_was_not_restored(tx: Transaction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache, partial
@@ -150,13 +151,14 @@ async def stream(region: Region, exchange: Exchange, blob: Blob) -> web.StreamRe
     status = 206 if part is not None else 200
     reader = await _opened(region, blob)
     try:
+        source = reader if part is not None or reader.fileno() is not None else Checked(reader, blob)
         if count <= _INLINE_BYTES:
             return Answer(
-                status=status, body=await _small(region, blob, reader, first, count), headers=headers
+                status=status, body=await _small(region, blob, source, first, count), headers=headers
             )
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = count
-        await download.send(request, response, reader, first, count, region.download_mode, region.threads)
+        await download.send(request, response, source, first, count, region.download_mode, region.threads)
         return response
     finally:
         reader.close()
@@ -182,7 +184,38 @@ def _damaged(blob: Blob, kind: str) -> Unavailable:
     return Unavailable("The bytes of this blob cannot be read; the operator has been told")
 
 
-async def _small(region: Region, blob: Blob, reader: BlobReader, first: int, count: int) -> bytes:
+class Checked:
+    """A blob that is read once from its beginning, and whose last bytes come only when all have its digest.
+
+    For bytes from another machine, which pass through here anyway: the kernel sends those of this one unseen.
+    """
+
+    def __init__(self, reader: BlobReader, blob: Blob) -> None:
+        self._reader = reader
+        self._blob = blob
+        self._digest = Digest(blob.digest)
+        self._running = hashlib.new(self._digest.algorithm)
+        self._at = 0
+
+    def fileno(self) -> int | None:
+        """None: the bytes must be seen."""
+        return None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the next bytes. Blocking. Errors: Unavailable, also when they are not those of the blob."""
+        assert offset == self._at, "read from the beginning, once"
+        try:
+            piece = self._reader.read(offset, length)
+        except BlobError as error:
+            raise _damaged(self._blob, type(error).__name__) from error
+        self._running.update(piece)
+        self._at += len(piece)
+        if self._at >= self._blob.size and self._running.hexdigest() != self._digest.hex:
+            raise _damaged(self._blob, "digest")
+        return piece
+
+
+async def _small(region: Region, blob: Blob, reader: download.Source, first: int, count: int) -> bytes:
     if reader.fileno() is not None:
         return reader.read(first, count)
     try:  # from another machine

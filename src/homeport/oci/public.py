@@ -83,7 +83,7 @@ class PublicVisit(Visit):
         if not self.anonymous:
             rates.spend(self.principal.caller.account, row.action, *row.also)
         elif operation == "GetManifest":  # one for each pull
-            rates.spend_anonymous(self.exchange.request.remote)
+            rates.spend_anonymous(self.exchange.remote)
 
     async def pushed(self, operation: str, name: RepositoryName) -> Repository:
         """Like `repository`: ECR Public makes no repository on a push."""
@@ -169,7 +169,7 @@ async def _caller(region: Region, exchange: Exchange, authorization: str | None)
             return await region.authenticator.registry(authorization)
     except attempts.FAILURES as error:
         user = attempts.registry_user("public", authorization)
-        raise region.attempts.failed(error, exchange.request.remote, user) from None
+        raise region.attempts.failed(error, exchange.remote, user) from None
 
 
 def _is_nobody(authorization: str) -> bool:
@@ -190,7 +190,7 @@ def _password_of(authorization: str) -> str:
 
 def challenge(exchange: Exchange) -> str:
     """Return what tells a client of the public host where its token comes from."""
-    scheme = "https" if exchange.request.secure else "http"
+    scheme = "https" if exchange.secure else "http"
     service = exchange.host.partition(":")[0]
     return f'Bearer realm="{scheme}://{exchange.host}/token/",service="{service}",scope="aws"'
 

@@ -108,7 +108,7 @@ class OciFront:
                 principal = await region.authenticator.registry(authorization)
         except attempts.FAILURES as error:
             user = attempts.registry_user(account, authorization)
-            raise region.attempts.failed(error, exchange.request.remote, user) from None
+            raise region.attempts.failed(error, exchange.remote, user) from None
         exchange.principal = caller_name(principal.caller)
         route = paths.parse(exchange.raw_path)
         if (
@@ -156,7 +156,7 @@ class OciFront:
         headers = {"Content-Type": "application/json"}
         body = faults.body_of(code, error.message)
         if isinstance(error, Unauthenticated) and not isinstance(error, AuthorizationTokenExpired):
-            scheme = "https" if exchange.request.secure else "http"
+            scheme = "https" if exchange.secure else "http"
             headers["WWW-Authenticate"] = (
                 f'Basic realm="{scheme}://{exchange.host}/",service="ecr.amazonaws.com"'
             )

@@ -138,6 +138,7 @@ async def _copy(blobs: BlobStore, known: Blob, copy: StorageKey) -> None:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([work])
+        work.exception()  # seen: how it ended is of no more interest
         raise
 
 

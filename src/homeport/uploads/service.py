@@ -107,6 +107,7 @@ async def _aside(work: Callable[[], T]) -> T:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait([running])
+        running.exception()  # seen: how it ended is of no more interest
         raise
 
 
@@ -363,7 +364,12 @@ async def sweep(db: Database, uploads: Uploads, now: datetime) -> int:
 
 
 async def _remove_bytes(db: Database, blobs: BlobStore, storage_key: StorageKey) -> None:
-    await asyncio.get_running_loop().run_in_executor(None, blobs.discard, storage_key)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, blobs.discard, storage_key)
+    if blobs.shared:  # a node that died may have finished bytes under a name that no row has
+        for sibling in await loop.run_in_executor(None, blobs.siblings, storage_key):
+            if not await store.is_needed(db, sibling):
+                await loop.run_in_executor(None, blobs.discard, sibling)
 
     async def work(tx: Transaction) -> None:
         await store.remove_tombstone(tx, storage_key)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from sqlalchemy import bindparam, case, delete, exists, func, insert, null, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_if_new
 
-from homeport.blobs.port import StorageKey
+from homeport.blobs.port import SIBLING_CHARS, StorageKey
 from homeport.database.engine import Reader, Row, Statement, Transaction
 from homeport.database.tables import (
     blob,
@@ -157,6 +157,15 @@ _due = Statement(
     .limit(bindparam("count"))
 )
 _bury = Statement(delete(tombstone).where(tombstone.c.storage_key == bindparam("storage_key")))
+_needed = Statement(
+    select(
+        exists().where(blob.c.storage_key == bindparam("storage_key"))
+        | exists().where(tombstone.c.storage_key == bindparam("storage_key"))
+        | exists().where(
+            upload.c.storage_key >= bindparam("family"), upload.c.storage_key < bindparam("family_end")
+        )
+    )
+)
 _save = Statement(
     delete(tombstone).where(
         tombstone.c.storage_key == bindparam("storage_key"), tombstone.c.delete_after > bindparam("now")
@@ -289,6 +298,13 @@ async def due_tombstones(db: Reader, now: datetime, count: int) -> list[StorageK
 async def save(tx: Transaction, storage_key: str, now: datetime) -> bool:
     """Remove the tombstone of bytes that are needed after all; false when it is due, or gone with the bytes."""
     return await tx.run(_save, storage_key=storage_key, now=to_micros(now)) == 1
+
+
+async def is_needed(db: Reader, storage_key: StorageKey) -> bool:
+    """Whether a finished object of an upload is a blob's, will go by itself, or may still become a blob's."""
+    family = storage_key[:-SIBLING_CHARS]
+    row = await db.first(_needed, storage_key=storage_key, family=family, family_end=f"{family}~")
+    return row is None or bool(row[0])
 
 
 async def remove_tombstone(tx: Transaction, storage_key: str) -> None:

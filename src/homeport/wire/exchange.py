@@ -11,6 +11,7 @@ from aiohttp import web
 
 from homeport.kernel.errors import InvalidParameter, TooLarge
 from homeport.wire.connection import Connection
+from homeport.wire.forwarded import NO_PROXIES, Proxies
 from homeport.wire.pace import Pace
 
 
@@ -26,16 +27,15 @@ def new_request_id() -> str:
 class RequestContext(Mapping[str, str | tuple[str, ...]]):
     """The request's part of a decision, built at the first look."""
 
-    __slots__ = ("_built", "_named", "_now", "_region", "_request")
+    __slots__ = ("_built", "_exchange", "_named", "_now", "_region")
 
     def __init__(
         self,
-        request: web.BaseRequest,
+        exchange: Exchange,
         region: str,
         now: datetime,
-        named: Mapping[str, str | tuple[str, ...]],
     ) -> None:
-        self._request, self._region, self._now, self._named = request, region, now, named
+        self._exchange, self._region, self._now, self._named = exchange, region, now, exchange.named
         self._built: dict[str, str | tuple[str, ...]] | None = None
 
     @property
@@ -47,9 +47,9 @@ class RequestContext(Mapping[str, str | tuple[str, ...]]):
         if self._built is None:
             self._built = {
                 # An IPv4 client of a socket for both families (case P13).
-                "aws:SourceIp": (self._request.remote or "").removeprefix("::ffff:"),
-                "aws:SecureTransport": "true" if self._request.secure else "false",
-                "aws:UserAgent": self._request.headers.get("User-Agent", ""),
+                "aws:SourceIp": (self._exchange.remote or "").removeprefix("::ffff:"),
+                "aws:SecureTransport": "true" if self._exchange.secure else "false",
+                "aws:UserAgent": self._exchange.request.headers.get("User-Agent", ""),
                 "aws:CurrentTime": self._now.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "aws:EpochTime": str(int(self._now.timestamp())),
                 "aws:RequestedRegion": self._region,
@@ -75,6 +75,10 @@ class Exchange:
     raw_path: str
     raw_query: str
     host: str
+    remote: str | None
+    """Address of the client, also behind a load balancer."""
+    forwarded_by_tls: bool | None
+    """What a load balancer says about how the client came; None without one."""
     request_id: str = field(default_factory=new_request_id)
     front: str = "-"
     operation: str = "-"
@@ -83,22 +87,27 @@ class Exchange:
     """Condition keys of what the request names, such as an image's tag; see `context`."""
 
     @classmethod
-    def of(cls, request: web.BaseRequest) -> Exchange:
-        """Split the request target as it came, nothing decoded."""
+    def of(cls, request: web.BaseRequest, proxies: Proxies = NO_PROXIES) -> Exchange:
+        """Split the request target as it came, nothing decoded. `proxies` may say on whose behalf they ask."""
         target, host = request._message.path, request.headers.get("Host", "")
         if not target.startswith("/") and target.lower().startswith(("http://", "https://")):
             # Absolute form, RFC 9112 section 3.2.2: its authority counts, not the Host header's.
             host, _, path = target.partition("://")[2].partition("/")
             target = "/" + path
         raw_path, _, raw_query = target.partition("?")
-        return cls(request, raw_path, raw_query, host)
+        return cls(request, raw_path, raw_query, host, *proxies.client(request))
+
+    @property
+    def secure(self) -> bool:
+        """Whether the client came by TLS, also when a load balancer ends it."""
+        return self.request.secure if self.forwarded_by_tls is None else self.forwarded_by_tls
 
     def context(self, region: str, now: datetime) -> RequestContext:
         """Return the condition keys that every request carries. IAM User Guide, global condition context keys.
 
         Put together only when a policy asks: most decisions look at none of them.
         """
-        return RequestContext(self.request, region, now, self.named)
+        return RequestContext(self, region, now)
 
     async def small_body(self, most: int) -> bytes:
         """Return the whole body.

@@ -53,6 +53,7 @@ class ByteThreads:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])
+            future.exception()  # seen: how it ended is of no more interest
             raise
 
     def close(self) -> None:

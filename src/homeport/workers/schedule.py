@@ -34,15 +34,20 @@ class Schedule:
         self._lifecycle = LifecycleJobs(region.db, region.clock, region.lifecycle_clock, region.pulls)
         self._collection = CollectionJobs(region.db, region.blobs, region.clock, region.collection_delay)
         doers = {**StorageJobs(region).doers(), **self._lifecycle.doers(), **self._collection.doers()}
-        self._jobs = JobWorker(region.db, region.clock, doers)
+        self._jobs = JobWorker(region.db, region.clock, doers, region.job_lease)
         self._scrub = ScrubWorker(region)
         self._slot: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        """Begin; the first sweep runs at once, so that what a crash left is gone soon after a restart."""
-        self._tasks = [
-            asyncio.create_task(self._every(_FLUSH_SECONDS, self._flush, "flush_pulls")),
+    def start(self, *, alone: bool = True) -> None:
+        """Begin; the first sweep runs at once, so that what a crash left is gone soon after a restart.
+
+        Every process writes the pulls that it saw; `alone` says that this one does what once per node is enough for.
+        """
+        self._tasks = [asyncio.create_task(self._every(_FLUSH_SECONDS, self._flush, "flush_pulls"))]
+        if not alone:
+            return
+        self._tasks += [
             asyncio.create_task(self._every(_SWEEP_SECONDS, self._sweep, "sweep")),
             asyncio.create_task(self._every(_JOBS_SECONDS, self._do_jobs, "jobs")),
             asyncio.create_task(self._every(_SLOT_SECONDS, self._scrub.go_on, "scrub")),

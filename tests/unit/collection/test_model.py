@@ -226,4 +226,4 @@ class Collecting(RuleBasedStateMachine):
 
 
 TestCollecting = Collecting.TestCase
-TestCollecting.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestCollecting.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

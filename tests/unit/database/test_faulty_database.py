@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from homeport.database.engine import Result, Row, Statement, Transaction, Work
-from homeport.database.faulty import _ACTIONS, Fault, FaultyDatabase, faults_from_text
+from homeport.database.faulty import _ACTIONS, Fault, FaultyDatabase, faults_from_text, unit_of
 from homeport.kernel.errors import StorageFull, Unavailable
+from homeport.uploads import store as uploads_store
 
 
 class Recording:
@@ -86,6 +89,62 @@ def test_a_plan_decides_which_writes_fail_and_whether_they_were_done(
     assert outcomes(plan, 3) == (ended, done)
 
 
+def work_of_a_test() -> Work[None]:
+    async def work(_: Transaction) -> None:
+        return None
+
+    return work
+
+
+def test_a_plan_can_name_the_function_whose_write_fails() -> None:
+    name = unit_of(work_of_a_test())
+    db = FaultyDatabase.from_text(Recording(), f"write:{name}:full")
+
+    async def other(_: Transaction) -> None:
+        return None
+
+    async def scenario() -> None:
+        await db.write(other)
+        with pytest.raises(StorageFull):
+            await db.write(work_of_a_test())
+        await db.write(work_of_a_test())  # only the first
+
+    assert name.endswith("test_faulty_database.work_of_a_test")
+    assert (
+        unit_of(partial(uploads_store.remove_tombstone, storage_key="")) == "uploads.store.remove_tombstone"
+    )
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("action", "error"),
+    [("conflict", asyncpg.SerializationError), ("deadlock", asyncpg.DeadlockDetectedError)],
+)
+def test_a_write_that_meets_another_one_is_done_and_then_undone_once(
+    action: str, error: type[Exception]
+) -> None:
+    class Retrying(Recording):
+        async def write(self, work: Work[Result]) -> Result:
+            with pytest.raises(error):
+                await work(self)  # type: ignore[arg-type]
+            return await work(self)  # type: ignore[arg-type]
+
+    inner = Retrying()
+    db = FaultyDatabase.from_text(inner, f"write:1:{action}")
+
+    async def work(_: Transaction) -> None:
+        inner.done.append(1)
+
+    asyncio.run(db.write(work))
+    assert inner.done == [1, 1]
+
+
+def test_chance_decides_about_so_many_of_a_hundred_writes() -> None:
+    ended, _ = outcomes("write:20%:full", 500)
+
+    assert 40 < ended.count("StorageFull") < 180
+
+
 def test_reads_and_closing_pass_through() -> None:
     inner = Recording()
     db = FaultyDatabase.from_text(inner, "write:*:full")
@@ -102,7 +161,18 @@ def test_reads_and_closing_pass_through() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["write", "write:1", "write:0:full", "read:1:full", "write:1:flip", "write:1:full,", " write:1:full"],
+    [
+        "write",
+        "write:1",
+        "write:0:full",
+        "write:0%:full",
+        "write:100%:full",
+        "write:finish:full",
+        "read:1:full",
+        "write:1:flip",
+        "write:1:full,",
+        " write:1:full",
+    ],
 )
 def test_a_text_that_is_not_a_plan_is_refused(text: str) -> None:
     with pytest.raises(ValueError):

@@ -72,7 +72,8 @@ def restore(registry: Registry, target: Path, new: Path) -> Report:
     """Restore, and inspect the result down to the last byte."""
 
     async def run() -> Report:
-        await restoring.restore(target, new, lambda: stores(new), registry.clock, silent)
+        to = restoring.Destination(new, lambda: stores(new))
+        await restoring.restore(target, to, registry.clock, silent)
         db = SqliteDatabase(new / "homeport.db")
         try:
             return await Inspection(db, stores(new), registry.clock, Options(digests=True)).run()

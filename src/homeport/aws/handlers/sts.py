@@ -60,7 +60,7 @@ async def assume_role_with_web_identity(call: Call) -> Answer:
             call.params["WebIdentityToken"], match[1], call.now
         )
     except FAILURES as error:
-        remote = call.exchange.request.remote
+        remote = call.exchange.remote
         raise call.region.attempts.failed(error, remote, f"account:{match[1]}") from None
     taken = await call.region.role_sessions.assume_with(identity, _wish(call), call.now)
     return {

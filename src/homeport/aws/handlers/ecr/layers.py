@@ -185,5 +185,5 @@ async def get_download_url_for_layer(call: Call) -> Answer:
             f"The layer with digest '{digest}' is archived; restore an image that holds it"
         )
     token = call.region.downloads.issue(repository.id, digest, call.now, limits.DOWNLOAD_SECONDS)
-    scheme = "https" if call.exchange.request.secure else "http"
+    scheme = "https" if call.exchange.secure else "http"
     return {"downloadUrl": f"{scheme}://{call.exchange.host}/layers/{token}", "layerDigest": digest}

@@ -18,7 +18,7 @@ async def get_authorization_token(call: Call) -> Answer:
         call.signed.session,
     )
     token = base64.b64encode(f"AWS:{password}".encode()).decode()
-    scheme = "https" if call.exchange.request.secure else "http"
+    scheme = "https" if call.exchange.secure else "http"
     accounts = call.params.get("registryIds") or [call.principal.caller.account]
     hosts = [call.region.hosts.registry_host(call.exchange.host, account) for account in accounts]
     return {

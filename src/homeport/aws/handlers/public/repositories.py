@@ -52,7 +52,7 @@ def _asked_catalog(asked: Mapping[str, Any]) -> Catalog:
 
 
 def _shown_catalog(call: PublicCall, found: Repository, catalog: Catalog) -> dict[str, Any]:
-    scheme = "https" if call.exchange.request.secure else "http"
+    scheme = "https" if call.exchange.secure else "http"
     return {
         "description": catalog.description,
         "architectures": list(catalog.architectures) or None,

@@ -65,6 +65,8 @@ def upgrade() -> None:
         sqlite_where=sa.text("public = 2"),
         postgresql_where=sa.text("public = 2"),
     )
+    # A page of tags, which else reads a row for each.
+    op.create_index("image_tag_by_name", "image_tag", ["repository_id", "name", "image_id"], unique=False)
     op.add_column("tombstone", sa.Column("size", sa.BigInteger(), nullable=True))
     # What is there already is looked at once, in a job: version 0.2 kept no note of what lost its last image.
     op.execute(
