@@ -27,9 +27,7 @@ QUIET = {"HOMEPORT_LIFECYCLE_INTERVAL": "0"}
 STEPS = {
     "half of the plan is written": ("write:3:kill-after", IMAGES),
     "the plan is about to be ready": ("write:5:kill-before", IMAGES),
-    "the plan is ready": ("write:5:kill-after", IMAGES),
     "the first images are gone": ("write:6:kill-after", IMAGES - 49),
-    "most images are gone": ("write:9:kill-before", IMAGES - 149),
     "the run is complete but its job": ("write:10:kill-after", KEPT),
 }
 

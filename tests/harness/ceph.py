@@ -139,7 +139,15 @@ class Ceph:
         )
         self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
         self._daemon("ceph-mon", "-i", "a")
-        self._run("ceph", "--connect-timeout", "40", "osd", "create")
+        for left in reversed(range(5)):
+            try:
+                self._run("ceph", "--connect-timeout", "40", "osd", "create")
+                break
+            except (
+                ProgramFailed
+            ) as error:  # a monitor that answers may not have told itself yet what it allows
+                if "EPERM" not in str(error) or not left:
+                    raise
         self._run("ceph-osd", "-i", "0", "--mkfs", "--no-mon-config")
         self._daemon("ceph-osd", "-i", "0")
         self._run("ceph", "osd", "crush", "add", "0", "1.0", "root=default", "host=here")
