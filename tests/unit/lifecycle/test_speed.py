@@ -92,7 +92,7 @@ def measured(name: str) -> list[str]:
 @pytest.mark.parametrize("name", ["usual", "hostile"])
 def test_a_hundred_thousand_images_and_fifty_rules_take_two_seconds_and_little_memory(name: str) -> None:
     # Processor time grows, too, while others use the other half of a core: the best of three counts.
-    runs = []
+    runs: list[list[str]] = []
     while len(runs) < 3 and not (runs and float(runs[-1][1]) < 2):
         runs.append(measured(name))
     decisions, seconds, grown = runs[-1]
