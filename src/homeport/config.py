@@ -4,6 +4,7 @@ files that the environment names (HOMEPORT_..._FILE) < environment (HOMEPORT_...
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,6 +22,7 @@ from homeport.access.rates import rates_from_text
 from homeport.blobs import faulty as faulty_blobs
 from homeport.blobs.s3_place import checked_url
 from homeport.database import faulty as faulty_database
+from homeport.kernel.durable import flush_folder, replace_text
 from homeport.kernel.limits import QUOTA_BOUNDS, Quotas
 from homeport.outbound.addresses import networks
 from homeport.wire.modes import DownloadMode
@@ -362,19 +364,7 @@ def write(settings: Settings) -> None:
         if (place := getattr(settings, name)) is not None:
             text += f"{name} = {json.dumps(place)}\n"
     # The file marks a complete folder, so it must appear whole or not at all.
-    draft = settings.data / f"{FILE}.new"
-    draft.touch(mode=0o600)  # an address may contain a password
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(settings.data / FILE)
+    replace_text(settings.data / FILE, text)
     for folder in (settings.data, settings.data.resolve().parent):  # the names, too
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except PermissionError:  # somebody else's folder, such as the root of a container
-            continue
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with contextlib.suppress(PermissionError):  # somebody else's folder, such as the root of a container
+            flush_folder(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,19 +193,17 @@ class Folder:
     settings: Settings
 
     async def __aenter__(self) -> OpenFolder:
-        self._use = in_use(self.settings)
-        self._use.__enter__()
-        try:
+        with ExitStack() as use:
+            use.enter_context(in_use(self.settings))
             await prepare(self.settings)
             self._db = open_database(self.settings)
-            return OpenFolder(self._db, sealer(self.settings.data))
-        except BaseException:
-            self._use.__exit__(None, None, None)
-            raise
+            opened = OpenFolder(self._db, sealer(self.settings.data))
+            self._use = use.pop_all()
+        return opened
 
     async def __aexit__(self, *_: object) -> None:
-        await self._db.close()
-        self._use.__exit__(None, None, None)
+        with self._use:
+            await self._db.close()
 
 
 def in_use(settings: Settings) -> AbstractContextManager[None]:

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from homeport.kernel.durable import flush_folder
+
 MASTER_KEY_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
@@ -164,7 +166,7 @@ def create_master_key(path: Path, key: bytes | None = None) -> bytes:
             file.write(key.hex().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise MasterKeyError(f"The master key file {path} cannot be written: {error.strerror}.") from error
@@ -237,14 +239,6 @@ def _refuse_weak(key: bytes, name: str) -> None:
             f"{name} is a placeholder, not random bytes; anyone could guess it. Make one with: "
             "openssl rand -hex 32"
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _associated(purpose: str, context: bytes) -> bytes:

@@ -306,22 +306,20 @@ class S3BlobStore:
             last = StoredObject(key, numbers[1], each.changed_at, finished=False)
         if last is not None:
             yield last
-        for each in self.bucket.listed(shard.rstrip("/")):
+        yield from self._finished_in(shard.rstrip("/"))
+
+    def finished(self) -> Iterator[StoredObject]:
+        """Yield every finished object, in the order of `all_shards`; a request for a thousand. Raises Unavailable."""
+        for area in ("data", "archive"):
+            yield from self._finished_in(area)
+
+    def _finished_in(self, folder: str) -> Iterator[StoredObject]:
+        for each in self.bucket.listed(folder):
             try:
                 key = StorageKey(each.name)
             except ValueError:
                 continue
             yield StoredObject(key, each.size, each.changed_at, finished=True)
-
-    def finished(self) -> Iterator[StoredObject]:
-        """Yield every finished object, in the order of `all_shards`; a request for a thousand. Raises Unavailable."""
-        for area in ("data", "archive"):
-            for each in self.bucket.listed(area):
-                try:
-                    key = StorageKey(each.name)
-                except ValueError:
-                    continue
-                yield StoredObject(key, each.size, each.changed_at, finished=True)
 
     # --- The rest ---
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from homeport import config
+from homeport.kernel.durable import flush_folder, replace_text
 from homeport.kernel.errors import InvalidInput
 
 
@@ -49,17 +49,5 @@ def _means(text: str, wanted: Mapping[str, object]) -> bool:
 def change(data: Path, values: Mapping[str, str | None]) -> None:
     """Change settings of a data folder, durably. Errors: InvalidInput, OSError."""
     file = data / config.FILE
-    draft = data / f"{config.FILE}.new"
-    text = changed(file.read_text(), values)
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)  # an address may contain a password
-    with draft.open("w") as writing:
-        writing.write(text)
-        writing.flush()
-        os.fsync(writing.fileno())
-    draft.replace(file)
-    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_text(file, changed(file.read_text(), values))
+    flush_folder(data)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from homeport.database.engine import Row, Statement
 from homeport.database.migrate import migrate_sqlite
 from homeport.database.sqlite import connect, turn
 from homeport.database.tables import metadata
+from homeport.kernel.durable import flush_file, flush_folder
 from homeport.kernel.errors import InvalidInput, StorageFull, Unavailable
 
 BATCH_ROWS = 2000
@@ -207,11 +207,11 @@ class NewSqlite(_SqliteRows):
             self._connection.execute("COMMIT")
             self._connection.close()
             self._draft.chmod(0o600)
-            _flush(self._draft)
+            flush_file(self._draft)
             for ending in ("-wal", "-shm"):  # of a file that was there
                 self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
             self._draft.rename(self._path)
-            _flush(self._path.parent)
+            flush_folder(self._path.parent)
         await self.close()
 
     async def close(self) -> None:
@@ -232,11 +232,3 @@ def _translated(error: apsw.Error | OSError) -> Exception:
     if isinstance(error, apsw.FullError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull("No space left for the new metadata database")
     return Unavailable(f"The new metadata database cannot be written: {error}")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

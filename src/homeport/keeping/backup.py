@@ -43,8 +43,6 @@ from homeport.keeping.backup_model import (
 )
 from homeport.keeping.durable import (
     copy_file,
-    flush_file,
-    flush_folder,
     new_file,
     sha256_of,
     shares_blocks,
@@ -56,6 +54,7 @@ from homeport.keeping.model import KeptBlob
 from homeport.keeping.tables_copy import Progress, copy_tables
 from homeport.kernel.clock import Clock
 from homeport.kernel.digests import Digest
+from homeport.kernel.durable import flush_file, flush_folder
 from homeport.kernel.errors import InvalidInput
 
 _PAGE = 256  # blobs

@@ -34,7 +34,7 @@ def translated(what: str) -> Iterator[None]:
 def new_file(path: Path) -> Iterator[int]:
     """Write the file `path` through the descriptor that is yielded; it appears, durable, when the block ends well.
 
-    Its folder must be flushed afterwards, see `flush_folder`. Readable by its owner only.
+    Its folder must be flushed afterwards, see `kernel/durable.py`. Readable by its owner only.
     """
     draft = path.with_name(path.name + PART)
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -79,21 +79,3 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def flush_file(path: Path) -> None:
-    """Make a file that others wrote durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def flush_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

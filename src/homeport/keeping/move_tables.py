@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from homeport.database.copying import NewTables, Tables
-from homeport.keeping.durable import flush_folder, new_file, write_all
+from homeport.keeping.durable import new_file, write_all
 from homeport.keeping.tables_copy import Measures, Progress, copy_tables, measure
+from homeport.kernel.durable import flush_folder
 from homeport.kernel.errors import InvalidInput
 
 RECORD = "move.json"

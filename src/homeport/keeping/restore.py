@@ -20,7 +20,6 @@ from homeport.keeping import store, verification
 from homeport.keeping.backup_model import DATABASE, KEY, METADATA, SETTINGS, BackupManifest, object_path
 from homeport.keeping.durable import (
     copy_file,
-    flush_folder,
     new_file,
     sha256_of,
     translated,
@@ -30,6 +29,7 @@ from homeport.keeping.model import KeptBlob, Verdict
 from homeport.keeping.tables_copy import Progress, copy_tables
 from homeport.kernel.clock import Clock
 from homeport.kernel.digests import Digest
+from homeport.kernel.durable import flush_folder
 from homeport.kernel.errors import InvalidInput, Unavailable
 
 _PAGE = 256
