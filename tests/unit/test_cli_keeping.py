@@ -97,6 +97,18 @@ def test_a_backup_is_told_with_a_warning_and_restored(data: Path, tmp_path: Path
     assert "is not empty" in again.output
 
 
+def test_a_restore_inspects_what_it_restored_whatever_the_environment_names(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("backup", tmp_path / "backup", "--data", data).exit_code == 0
+    monkeypatch.setenv("HOMEPORT_DATABASE", "postgresql://nobody@127.0.0.1:1/none")
+
+    done = run("restore", tmp_path / "backup", "--database", "folder", "--json", "--data", tmp_path / "new")
+
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["inspection"]["clean"] is True
+
+
 def test_what_cannot_be_done_is_said_in_one_line(data: Path, tmp_path: Path) -> None:
     assert "holds no registry" in run("backup", tmp_path / "b", "--data", tmp_path / "none").output
     assert "holds no registry" in run("fsck", "--data", tmp_path / "none").output

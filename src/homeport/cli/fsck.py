@@ -9,7 +9,15 @@ from typing import TextIO, cast
 
 import click
 
-from homeport.cli.options import CurrentStderr, data_option, explained, json_option, settings, with_folder
+from homeport.cli.options import (
+    CurrentStderr,
+    data_option,
+    explained,
+    json_option,
+    settings,
+    with_folder,
+    with_settings,
+)
 from homeport.cli.progress import ProgressLine, bytes_text
 from homeport.config import Settings
 from homeport.database.snapshot import integrity
@@ -91,7 +99,7 @@ def inspect(chosen: Settings, options: Options) -> Report:
                     inspection.report.add(Finding(Kind.DATABASE, DATABASE_FILE, line))
             return await inspection.run()
 
-    return with_folder(chosen.data, None, work)
+    return with_settings(chosen, None, work)
 
 
 def show(report: Report) -> None:

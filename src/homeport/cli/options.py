@@ -101,15 +101,21 @@ def with_folder(
     data: Path | None, account: str | None, work: Callable[[OpenFolder, str], Awaitable[Result]]
 ) -> Result:
     """Run `work` on an initialised folder, with the account that was chosen."""
-    found = settings(data=data)
-    if not is_initialised(found.data):
+    return with_settings(settings(data=data), account, work)
+
+
+def with_settings(
+    chosen: Settings, account: str | None, work: Callable[[OpenFolder, str], Awaitable[Result]]
+) -> Result:
+    """Run `work` on the initialised folder of these settings, whatever the environment says by now."""
+    if not is_initialised(chosen.data):
         raise click.ClickException(
-            f"{found.data} holds no registry yet. Run `homeport init --data {found.data}` first."
+            f"{chosen.data} holds no registry yet. Run `homeport init --data {chosen.data}` first."
         )
 
     async def run() -> Result:
-        async with Folder(found) as folder:
-            return await work(folder, account or str(found.account))
+        async with Folder(chosen) as folder:
+            return await work(folder, account or str(chosen.account))
 
     return asyncio.run(run())
 
