@@ -72,7 +72,8 @@ def is_lost(error: BaseException) -> bool:
         return error.sqlstate in _LOST or (error.sqlstate or "")[:2] in ("08", "58")
     if isinstance(error, ValueError):  # a value that does not fit its place: a defect of ours
         return False
-    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
+    # A connection that hears goodbye just as it is used says that its states do not fit: an internal error.
+    return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)
 
 
 def translated(error: Exception) -> Exception:
