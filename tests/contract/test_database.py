@@ -277,8 +277,10 @@ def test_two_processes_that_write_at_once_are_both_served_within_a_second(kind: 
         other_process("hammer", kind, tmp_path) as second,
     ):
         for process in (first, second):
+            assert _line(process.stdout) == "connected"
+        for process in (first, second):
             assert process.stdin is not None
-            process.stdin.write("3\n")
+            process.stdin.write("2\n")
             process.stdin.flush()
 
         outcomes = [_line(process.stdout).split() for process in (first, second)]
@@ -297,7 +299,7 @@ def test_acknowledged_writes_survive_the_sudden_end_of_their_process(kind: str, 
     acknowledged: set[str] = set()
 
     async def scenario(db: Database) -> None:
-        for _ in range(8):
+        for _ in range(4):
             with other_process("confess", kind, tmp_path) as other:
                 for _ in range(chance.randrange(20, 400)):
                     acknowledged.add(_line(other.stdout))
@@ -327,9 +329,11 @@ async def _obey(db: Database) -> None:
 
 async def _hammer(db: Database) -> None:
     """Write as fast as it goes, 4 at a time, for the seconds on standard input; say how many and the longest wait."""
+    await asyncio.gather(*(db.write(adding(f"{os.getpid()}-connected-{number}")) for number in range(4)))
+    print("connected")
     end = time.monotonic() + float(sys.stdin.readline())
     longest = [0.0]
-    written = 0
+    written = 4
 
     async def client(number: int) -> None:
         nonlocal written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -47,12 +48,16 @@ class Ballast:
         self._path = volume / "ballast"
 
     def leave(self, room: int) -> None:
-        """Grow so that `room` bytes are free."""
+        """Grow so that `room` bytes are free, or fewer where the server writes meanwhile."""
         found = os.statvfs(self._path.parent)
-        with self._path.open("ab") as file:
-            left = found.f_bavail * found.f_frsize - room
-            while left > 0:
-                left -= file.write(bytes(min(left, MIB)))
+        left = found.f_bavail * found.f_frsize - room
+        with self._path.open("ab", buffering=0) as file:
+            try:
+                while left > 0:
+                    left -= file.write(bytes(min(left, MIB)))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
     def drop(self) -> None:
         self._path.unlink()

@@ -101,6 +101,17 @@ class Ceph:
         if done.code:
             raise ProgramFailed(str(done))
 
+    def _ask_monitor(self, *words: str) -> None:
+        """Run `ceph WORDS...`, again while the monitor answers without having told itself yet what it allows."""
+        for left in reversed(range(15)):
+            try:
+                self._run("ceph", "--connect-timeout", "40", *words)
+            except ProgramFailed as error:
+                if "EPERM" not in str(error) or not left:
+                    raise
+            else:
+                return
+
     def _daemon(self, *words: str) -> Background:
         process = Background(
             [words[0], "-c", str(self._conf), "-f", *words[1:]], clean_environment(), self._folder
@@ -139,18 +150,10 @@ class Ceph:
         )
         self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
         self._daemon("ceph-mon", "-i", "a")
-        for left in reversed(range(5)):
-            try:
-                self._run("ceph", "--connect-timeout", "40", "osd", "create")
-                break
-            except (
-                ProgramFailed
-            ) as error:  # a monitor that answers may not have told itself yet what it allows
-                if "EPERM" not in str(error) or not left:
-                    raise
+        self._ask_monitor("osd", "create")
         self._run("ceph-osd", "-i", "0", "--mkfs", "--no-mon-config")
         self._daemon("ceph-osd", "-i", "0")
-        self._run("ceph", "osd", "crush", "add", "0", "1.0", "root=default", "host=here")
+        self._ask_monitor("osd", "crush", "add", "0", "1.0", "root=default", "host=here")
         user = ["--uid", "tests", "--display-name", "tests", "--access-key", _KEY, "--secret-key", _SECRET]
         self._run("radosgw-admin", "-n", "client.rgw", "user", "create", *user, seconds=100)
         self.start_gateway()
