@@ -43,7 +43,7 @@ test-fast: ## unit, contract, property, API and security tests; ARGS="-k name" c
 
 test-slow: ## tests with real clients, killed processes and long runs; ARGS="-k name" chooses among them
 	$(DEV)
-	@tools/run-tests -n $(TEST_PROCESSES) --maxprocesses 3 --dist loadfile --no-loadscope-reorder --timeout 300 -m "$(SLOW)" $(ARGS)
+	@tools/run-tests -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile --no-loadscope-reorder --timeout 300 -m "$(SLOW)" $(ARGS)
 
 fix: ## repair style where a program can
 	$(DEV)

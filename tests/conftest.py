@@ -16,9 +16,13 @@ from tests.harness.server import Homeport
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Processes for `-n auto`: one more than there are cores, since many tests wait for a server or its disk."""
+    """Processes for `-n auto`: one more than there are cores, since many tests wait for a server or its disk.
+
+    The slow ones, chosen by their marks, wait most of their time: two for each core and one more.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 1
+    slow = bool(config.option.markexpr) and not config.option.markexpr.startswith("not ")
+    return (2 if slow else 1) * cores + 1
 
 
 @pytest.fixture(scope="session", autouse=True)
